@@ -41,20 +41,25 @@ class BBCD(SDE):
         check_positive(self, "c")
 
     def s(self, t: float | Tensor) -> Tensor:
+        """Return s(t) = 1 − t̃."""
         return 1 - T_SCALE * as_level(t)
 
     def f(self, t: float | Tensor) -> Tensor:
+        """Return f(t) = −0.999 / (1 − t̃)."""
         return -T_SCALE / self.s(t)
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = c √(t̃ / (1 − t̃))."""
         t = T_SCALE * as_level(t)
         return self.c * (t / (1 - t)).sqrt()
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = σ² / (c² + σ²) / 0.999."""
         variance = as_level(sigma).square()
         return variance / (self.c**2 + variance) / T_SCALE
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = c √0.999."""
         return torch.full_like(as_level(t), self.c * math.sqrt(T_SCALE))
 
 
@@ -72,12 +77,15 @@ class BBLS(BBCD):
     """
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = c t̃."""
         return self.c * T_SCALE * as_level(t)
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = σ / (0.999 c)."""
         return as_level(sigma) / (self.c * T_SCALE)
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = c (1 − t̃) √(2 t̃) √0.999."""
         t = as_level(t)
         return self.c * T_SCALE * self.s(t) * (2 * t).sqrt()  # √0.999 twice: from t̃ and from dt̃
 
@@ -108,9 +116,11 @@ class BBED(BBCD):
             raise ValueError(f"BBED: k={self.k} must be >= 1; k = 1 is BBCD")
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = c √∫ k^(2τ) / (1 − τ)² dτ, by quadrature."""
         return self.c * self._integral(-torch.log1p(-T_SCALE * as_level(t))).sqrt()
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) by Newton's method, to rounding."""
         level = as_level(sigma)
         target = (level.to("cpu", torch.float64) / self.c).square()  # some devices lack float64
         v = torch.log1p(target)  # k = 1, an upper bound: Newton on a convex function walks down
@@ -122,6 +132,7 @@ class BBED(BBCD):
         return (-torch.expm1(-v) / T_SCALE).to(level)
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = c k^t̃ √0.999."""
         return self.c * math.sqrt(T_SCALE) * self.k ** (T_SCALE * as_level(t))
 
     def _integrand(self, v: Tensor) -> Tensor:

@@ -53,18 +53,23 @@ class OUVE(SDE):
         return math.log(self.sigma_max / self.sigma_min)
 
     def s(self, t: float | Tensor) -> Tensor:
+        """Return s(t) = e^(−γt)."""
         return torch.exp(-self.stiffness * as_level(t))
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = σ_min √(p^(2t) − 1)."""
         return self.sigma_min * torch.expm1(2 * self._log_p * as_level(t)).sqrt()
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = ½ ln(1 + (σ/σ_min)²) / ln p."""
         return torch.log1p((as_level(sigma) / self.sigma_min).square()) / (2 * self._log_p)
 
     def f(self, t: float | Tensor) -> Tensor:
+        """Return f(t) = −γ."""
         return torch.full_like(as_level(t), -self.stiffness)
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = e^(−γt) σ_min p^t √(2 ln p)."""
         t = as_level(t)
         scale = self.sigma_min * math.sqrt(2 * self._log_p)
         return scale * torch.exp((self._log_p - self.stiffness) * t)
@@ -93,14 +98,17 @@ class RichterOUVE(OUVE):
         return self.stiffness + self._log_p  # γ + ln p
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = σ_min √((p^(2t) e^(2γt) − 1) / (1 + γ/ln p))."""
         scale = self.sigma_min * math.sqrt(self._log_p / self._rate)
         return scale * torch.expm1(2 * self._rate * as_level(t)).sqrt()
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = ½ ln(1 + (1 + γ/ln p) (σ/σ_min)²) / (γ + ln p)."""
         ratio = (as_level(sigma) / self.sigma_min).square() * (self._rate / self._log_p)
         return torch.log1p(ratio) / (2 * self._rate)
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = σ_min p^t √(2 ln p)."""
         scale = self.sigma_min * math.sqrt(2 * self._log_p)
         return scale * torch.exp(self._log_p * as_level(t))
 
@@ -161,21 +169,26 @@ class OUVP(SDE):
         return (self.beta_min + 0.5 * self._beta_d * t) * t  # ∫ β from 0 to t = ln(1 + σ²)
 
     def s(self, t: float | Tensor) -> Tensor:
+        """Return s(t) = e^(−γt) / √(1 + σ²)."""
         t = as_level(t)
         return torch.exp(-self.stiffness * t - 0.5 * self._integral(t))
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = √(exp(½ β_d t² + β_min t) − 1)."""
         return torch.expm1(self._integral(as_level(t))).sqrt()
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = (√(β_min² + 2 β_d ln(1 + σ²)) − β_min) / β_d."""
         log = torch.log1p(as_level(sigma).square())
         # the root of ½ β_d t² + β_min t = log, in the form that does not cancel at small t
         return 2 * log / (self.beta_min + (self.beta_min**2 + 2 * self._beta_d * log).sqrt())
 
     def f(self, t: float | Tensor) -> Tensor:
+        """Return f(t) = −γ − ½ β."""
         return -self.stiffness - 0.5 * self._beta(as_level(t))
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = e^(−γt) √β."""
         t = as_level(t)
         return torch.exp(-self.stiffness * t) * self._beta(t).sqrt()
 
@@ -232,23 +245,28 @@ class Cosine(SDE):
         return math.exp(-0.5 * self.shift)
 
     def s(self, t: float | Tensor) -> Tensor:
+        """Return s(t) = e^(−γt) / √(1 + σ²)."""
         t = as_level(t)
         return torch.exp(-self.stiffness * t) * (1 + self.sigma(t).square()).rsqrt()
 
     def sigma(self, t: float | Tensor) -> Tensor:
+        """Return σ(t) = tan(½ π t_d t) e^(−ν/2)."""
         return self._scale * torch.tan(self._rate * as_level(t))
 
     def sigma_inv(self, sigma: float | Tensor) -> Tensor:
+        """Return t(σ) = arctan(σ e^(ν/2)) / (½ π t_d)."""
         return torch.atan(as_level(sigma) / self._scale) / self._rate
 
     def _sigma_dot(self, sigma: Tensor) -> Tensor:
         return self._rate * (self._scale + sigma.square() / self._scale)  # tan' = 1 + tan²
 
     def f(self, t: float | Tensor) -> Tensor:
+        """Return f(t) = −γ − σ σ' / (1 + σ²)."""
         sigma = self.sigma(t)
         return -self.stiffness - sigma * self._sigma_dot(sigma) / (1 + sigma.square())
 
     def g(self, t: float | Tensor) -> Tensor:
+        """Return g(t) = s √(2 σ σ')."""
         t = as_level(t)
         sigma = self.sigma(t)
         return self.s(t) * (2 * sigma * self._sigma_dot(sigma)).sqrt()
