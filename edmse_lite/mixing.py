@@ -1,0 +1,295 @@
+"""Mixtures: made on the fly for training, and fixed for evaluation.
+
+Chapter: 2 (The complex spectrogram as data); the data card lists the evaluation sets.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .corpora import Clip, Corpus, Pair
+from .spectrograms import SAMPLE_RATE
+
+EVALUATION_SETS = {
+    "matched": ("test", "test"),
+    "unseen-noise": ("test", "test-unseen"),
+    "unseen-voice": ("test-unseen", "test"),
+    "unseen": ("test-unseen", "test-unseen"),
+    "valid": ("valid", "valid"),
+}
+"""Name of a set: split of its speech, split of its noise. ``valid`` is for training decisions."""
+
+SPEEDS = (17, 18, 19, 20, 21, 22, 23, 24)
+"""Speeds in twentieths, 0.85 ... 1.2: a voice played at another speed is another voice."""
+
+
+def mix(clean: Tensor, noise: Tensor, snr: Tensor | float) -> Tensor:
+    """Add noise to clean speech at a mixture SNR, ``10 log10(sum clean^2 / sum noise^2)``.
+
+    Args:
+        clean: waveform, shape (..., T).
+        noise: waveform, the same shape.
+        snr: mixture SNR, dB, shape (...) or a number.
+
+    Returns:
+        Noisy waveform, shape (..., T). Silent noise is added as it is.
+
+    Chapter: 2.
+    """
+    snr = torch.as_tensor(snr, dtype=clean.dtype, device=clean.device)
+    powers = [wave.square().mean(dim=-1).clamp_min(1e-10) for wave in (clean, noise)]
+    gain = (powers[0] / powers[1] / 10 ** (snr / 10)).sqrt()
+    return clean + gain[..., None] * noise
+
+
+@dataclass(frozen=True)
+class MixingConfig:
+    """What training mixtures are like.
+
+    Args:
+        seconds: length of a mixture, s.
+        snr_min, snr_max: mixture SNR is uniform between them, dB.
+        babble: share of mixtures whose noise is several training voices at once.
+        coloured: share of mixtures whose noise is Gaussian with a random smooth spectrum.
+        second_noise: share of mixtures with a second recording under the first.
+
+    Chapter: 2.
+    """
+
+    seconds: float = 2.0
+    snr_min: float = -5.0
+    snr_max: float = 15.0
+    babble: float = 0.1
+    coloured: float = 0.1
+    second_noise: float = 0.3
+
+
+class Mixer:
+    """Endless training mixtures from waveforms that stay in memory, on a CPU or a GPU.
+
+    Args:
+        speech: waveforms of shape (T_i,), in an order that keeps a voice together.
+        noises: waveforms of shape (T_i,).
+        config: what the mixtures are like.
+        device: where the waveforms live and the mixtures are made.
+
+    Raises:
+        ValueError: if there is no speech or no noise.
+
+    Chapter: 2.
+    """
+
+    def __init__(
+        self,
+        speech: Sequence[Tensor],
+        noises: Sequence[Tensor],
+        config: MixingConfig | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not speech or not noises:
+            raise ValueError(f"got {len(speech)} speech and {len(noises)} noise recordings")
+        self.config = config or MixingConfig()
+        self.device = torch.device(device)
+        self._speech = torch.cat([_with_pause(wave) for wave in speech]).to(self.device)
+        self._noise = torch.cat([_looped(wave, self._source) for wave in noises]).to(self.device)
+        sizes = torch.tensor([max(len(wave), self._source) for wave in noises])
+        self._starts = sizes.cumsum(0) - sizes
+        self._sizes = sizes
+        self._weights = torch.tensor([len(wave) for wave in noises]).double().sqrt()
+
+    @classmethod
+    def bundled(
+        cls,
+        config: MixingConfig | None = None,
+        device: torch.device | str = "cpu",
+        split: str = "train",
+    ) -> Mixer:
+        """Mixer over a split of the bundled corpus."""
+        corpus = Corpus.bundled().where(split=split)
+        speech = sorted(corpus.where(kind="speech"), key=lambda c: (c.label, c.language))
+        noises = corpus.where(kind="noise")
+        return cls(Corpus(tuple(speech)).audio(), noises.audio(), config, device)
+
+    @property
+    def samples(self) -> int:
+        """Length T of a mixture, samples."""
+        return round(self.config.seconds * SAMPLE_RATE)
+
+    @property
+    def _source(self) -> int:
+        """Samples to read, so that the fastest speed still fills a mixture."""
+        return -(-self.samples * max(SPEEDS) // 20) + 64
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw mixtures.
+
+        Args:
+            size: how many, B.
+            generator: source of all randomness, on the CPU whatever the device is.
+
+        Returns:
+            Clean and noisy waveforms, each of shape (B, T).
+        """
+        config = self.config
+        clean = self._at_random_speed(self._crops(size, generator), generator)
+        noise = self._at_random_speed(self._noises(size, generator), generator)
+        second = self._at_random_speed(self._noises(size, generator), generator)
+        under = 10 ** (-_uniform(size, 0, 10, generator) / 20)
+        under = under * (torch.rand(size, generator=generator) < config.second_noise)
+        noise = _unit(noise) + under.to(self.device)[:, None] * _unit(second)
+        kind = torch.rand(size, generator=generator)
+        for b in (kind < config.babble).nonzero()[:, 0].tolist():
+            noise[b] = self._babble(generator)
+        coloured = (kind >= config.babble) & (kind < config.babble + config.coloured)
+        for b in coloured.nonzero()[:, 0].tolist():
+            noise[b] = self._coloured(generator)
+        snr = _uniform(size, config.snr_min, config.snr_max, generator).to(self.device)
+        return clean, mix(clean, noise, snr)
+
+    def _crops(self, size: int, generator: torch.Generator) -> Tensor:
+        return self._cut(self._speech, _below(size, len(self._speech) - self._source, generator))
+
+    def _noises(self, size: int, generator: torch.Generator) -> Tensor:
+        which = torch.multinomial(self._weights, size, replacement=True, generator=generator)
+        room = self._sizes[which] - self._source
+        offsets = (torch.rand(size, generator=generator, dtype=torch.float64) * room).long()
+        return self._cut(self._noise, self._starts[which] + offsets)
+
+    def _cut(self, wave: Tensor, starts: Tensor) -> Tensor:
+        index = starts[:, None] + torch.arange(self._source)  # (B, source)
+        return wave[index.to(self.device)]
+
+    def _at_random_speed(self, crops: Tensor, generator: torch.Generator) -> Tensor:
+        from torchaudio.functional import resample
+
+        out = crops.new_empty(len(crops), self.samples)
+        which = torch.randint(len(SPEEDS), (len(crops),), generator=generator)
+        for index, speed in enumerate(SPEEDS):
+            rows = (which == index).nonzero()[:, 0].to(self.device)
+            if len(rows):
+                out[rows] = resample(crops[rows], speed, 20)[:, : self.samples]
+        return out
+
+    def _babble(self, generator: torch.Generator) -> Tensor:
+        voices = int(torch.randint(4, 9, (1,), generator=generator))
+        crops = self._at_random_speed(self._crops(voices, generator), generator)
+        return _unit(_unit(crops).mean(dim=0))
+
+    def _coloured(self, generator: torch.Generator) -> Tensor:
+        white = torch.randn(self.samples, generator=generator)
+        knots = 12 * torch.randn(1, 1, 6, generator=generator)  # dB, over a linear axis
+        tilt = torch.linspace(0, 1, self.samples // 2 + 1) * -_uniform(1, 0, 40, generator)
+        shape = torch.nn.functional.interpolate(
+            knots, self.samples // 2 + 1, mode="linear", align_corners=True
+        )[0, 0]
+        spectrum = torch.fft.rfft(white) * 10 ** ((shape + tilt) / 20)
+        return _unit(torch.fft.irfft(spectrum, self.samples)).to(self.device)
+
+
+@lru_cache(maxsize=8)
+def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair, ...]:
+    """One of the fixed evaluation sets: the same mixtures on every machine.
+
+    Mixture SNR cycles through 0, 5 and 10 dB; voices and noise types take turns. Short prompts of
+    one voice are joined with pauses of 0.25 ... 0.5 s.
+
+    Args:
+        name: ``matched``, ``unseen-noise``, ``unseen-voice``, ``unseen``, or ``valid``.
+        size: number of pairs.
+        seconds: length of each, s.
+
+    Returns:
+        Pairs.
+
+    Raises:
+        ValueError: if there is no set of that name.
+
+    Chapter: 2; the data card.
+    """
+    if name not in EVALUATION_SETS:
+        raise ValueError(f"no evaluation set {name!r}; there are {', '.join(EVALUATION_SETS)}")
+    speech_split, noise_split = EVALUATION_SETS[name]
+    corpus = Corpus.bundled()
+    speech = _by_label(corpus.where(kind="speech", split=speech_split))
+    noises = _by_label(corpus.where(kind="noise", split=noise_split))
+    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+    samples = round(seconds * SAMPLE_RATE)
+    return tuple(_evaluation_pair(name, i, speech, noises, samples, rng) for i in range(size))
+
+
+def _evaluation_pair(
+    name: str,
+    index: int,
+    speech: list[list[Clip]],
+    noises: list[list[Clip]],
+    samples: int,
+    rng: np.random.Generator,
+) -> Pair:
+    turn, rank = divmod(index, 3)
+    snr = (0.0, 5.0, 10.0)[rank]
+    cycle, noise_type = divmod(turn, len(noises))  # every SNR meets every noise type
+    clean, texts, voice = _join_prompts(speech[(turn + cycle + rank) % len(speech)], samples, rng)
+    recordings = noises[noise_type]
+    clip = recordings[(3 * cycle + rank) % len(recordings)]
+    noise = _looped(clip.audio(), samples)
+    start = int(rng.integers(0, len(noise) - samples + 1))
+    noisy = mix(clean, noise[start : start + samples], snr)
+    peak = float(noisy.abs().max())
+    gain = min(1.0, 0.99 / peak)  # the pair as a 16-bit file would hold it: never clipped
+    return Pair(
+        f"{name}-{index:02d}", gain * clean, gain * noisy, snr, voice.label, clip.label,
+        clip.path.stem, " ".join(texts), voice.language,
+    )
+
+
+def _join_prompts(
+    clips: list[Clip], samples: int, rng: np.random.Generator
+) -> tuple[Tensor, list[str], Clip]:
+    first = clips[int(rng.integers(len(clips)))]
+    same = [clip for clip in clips if clip.language == first.language]
+    wave, texts, clip = torch.zeros(0), [], first
+    while len(wave) < samples:
+        pause = torch.zeros(round(float(rng.uniform(0.25, 0.5)) * SAMPLE_RATE))
+        wave = torch.cat([wave, clip.audio(), pause])
+        texts.append(clip.text)
+        clip = same[int(rng.integers(len(same)))]
+    return wave[:samples], texts, first
+
+
+def _by_label(corpus: Corpus) -> list[list[Clip]]:
+    labels = sorted({clip.label for clip in corpus})
+    return [list(corpus.where(label=label)) for label in labels]
+
+
+def _looped(wave: Tensor, samples: int) -> Tensor:
+    """Repeat a short recording, cross-faded over 50 ms, until it has so many samples."""
+    fade = min(SAMPLE_RATE // 20, len(wave) // 2)
+    ramp = torch.linspace(0, torch.pi / 2, fade)
+    out = wave
+    while len(out) < samples:
+        joint = out[len(out) - fade :] * ramp.cos() + wave[:fade] * ramp.sin()
+        out = torch.cat([out[: len(out) - fade], joint, wave[fade:]])
+    return out
+
+
+def _with_pause(wave: Tensor) -> Tensor:
+    return torch.nn.functional.pad(wave, (0, SAMPLE_RATE // 4))
+
+
+def _unit(wave: Tensor) -> Tensor:
+    return wave / wave.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-5)
+
+
+def _uniform(size: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(size, generator=generator)
+
+
+def _below(size: int, bound: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(max(bound, 1), (size,), generator=generator)
