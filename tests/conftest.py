@@ -1,0 +1,57 @@
+"""What every test shares: one thread, one seed, the built site and a real browser."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+BASE_PATH = "edmse-lite"  # a project site on GitHub Pages lives below such a path
+
+sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "tests"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Make each test repeatable, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Return the folder of the built book; a missing one fails the test."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"{SITE / 'index.html'} is missing: run `make book` (`make test` does it for you)")
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def site_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the built book below a base path and yield its address."""
+    import serve
+
+    root = tmp_path_factory.mktemp("served")
+    (root / BASE_PATH).symlink_to(site, target_is_directory=True)
+    server = serve.serve(0, root)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/{BASE_PATH}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Start one Chromium for all tests; a missing one fails them."""
+    from browser import open_browser
+
+    with open_browser() as opened:
+        yield opened
