@@ -156,7 +156,7 @@ def read_mono(path: str | Path) -> Tensor:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no audio, or holds samples that are not finite.
+        ValueError: if it is no audio, is empty, or holds samples that are not finite.
 
     Chapter: 2.
     """
@@ -170,6 +170,8 @@ def read_mono(path: str | Path) -> Tensor:
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ValueError(f"{path}: not readable as audio ({error})") from None
     wave = torch.from_numpy(data).mean(dim=1)  # (T,)
+    if not len(wave):
+        raise ValueError(f"{path}: holds no samples; remove the file or write it again")
     if not wave.isfinite().all():
         raise ValueError(f"{path}: holds samples that are not finite; mend or remove the file")
     if rate != SAMPLE_RATE:
@@ -190,7 +192,8 @@ def folder_pairs(folder: str | Path) -> list[Pair]:
 
     Raises:
         FileNotFoundError: if a folder is missing or holds no audio.
-        ValueError: if a file has no partner, or the two differ in length; the message names it.
+        ValueError: if a file has no partner, the two differ in length, or two files of one folder
+            have the same name; the message names them.
 
     Chapter: 2.
     """
@@ -208,7 +211,12 @@ def _audio_files(folder: Path) -> dict[str, Path]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{folder}: holds no audio ({', '.join(AUDIO_SUFFIXES)})")
-    return {str(path.relative_to(folder).with_suffix("")): path for path in found}
+    named: dict[str, Path] = {}
+    for path in found:
+        first = named.setdefault(str(path.relative_to(folder).with_suffix("")), path)
+        if first != path:
+            raise ValueError(f"{first} and {path} have one name; keep one of them")
+    return named
 
 
 def _read_pair(key: str, clean_path: Path, noisy_path: Path) -> Pair:

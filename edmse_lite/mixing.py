@@ -6,9 +6,9 @@ Chapter: 2 (The complex spectrogram as data); the data card lists the evaluation
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -221,7 +221,10 @@ def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pai
     noises = _by_label(corpus.where(kind="noise", split=noise_split))
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     samples = round(seconds * SAMPLE_RATE)
-    return tuple(_evaluation_pair(name, i, speech, noises, samples, rng) for i in range(size))
+    read = cache(Clip.audio)  # a recording that many pairs share is decoded once
+    return tuple(
+        _evaluation_pair(name, i, speech, noises, samples, rng, read) for i in range(size)
+    )
 
 
 def _evaluation_pair(
@@ -231,6 +234,7 @@ def _evaluation_pair(
     noises: list[list[Clip]],
     samples: int,
     rng: np.random.Generator,
+    read: Callable[[Clip], Tensor],
 ) -> Pair:
     turn, rank = divmod(index, 3)
     snr = (0.0, 5.0, 10.0)[rank]
@@ -238,7 +242,7 @@ def _evaluation_pair(
     clean, texts, voice = _join_prompts(speech[(turn + cycle + rank) % len(speech)], samples, rng)
     recordings = noises[noise_type]
     clip = recordings[(3 * cycle + rank) % len(recordings)]
-    noise = _looped(clip.audio(), samples)
+    noise = _looped(read(clip), samples)
     start = int(rng.integers(0, len(noise) - samples + 1))
     noisy = mix(clean, noise[start : start + samples], snr)
     peak = float(noisy.abs().max())

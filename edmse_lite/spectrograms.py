@@ -71,7 +71,7 @@ class Spectrogram:
             raise ValueError(f"n_fft must be even and at least 4, got {self.n_fft}")
         if not 1 <= self.hop <= self.n_fft // 2:
             raise ValueError(f"hop must lie in 1 ... n_fft/2 = {self.n_fft // 2}, got {self.hop}")
-        if self.factor <= 0 or not 0 < self.exponent <= 1:
+        if not 0 < self.factor < float("inf") or not 0 < self.exponent <= 1:
             raise ValueError(
                 "factor must be above 0 and exponent in (0, 1], "
                 f"got {self.factor} and {self.exponent}"

@@ -1,0 +1,213 @@
+"""Mixtures have the SNR that was asked for; the evaluation sets are fixed and balanced."""
+
+import hashlib
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from edmse_lite import mixing
+from edmse_lite.corpora import Clip, Corpus, Pair
+from edmse_lite.mixing import EVALUATION_SETS, Mixer, MixingConfig, evaluation_set, mix
+
+FOUR = ("matched", "unseen-noise", "unseen-voice", "unseen")
+
+
+def ratio(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Mixture SNR in dB by its definition, in double precision."""
+    clean, noisy = clean.double(), noisy.double()
+    return 10 * torch.log10(clean.square().sum(-1) / (noisy - clean).square().sum(-1))
+
+
+@given(st.floats(-30, 40), st.floats(1e-2, 10), st.floats(1e-2, 10), st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_a_mixture_has_exactly_the_snr(snr: float, a: float, b: float, seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    clean, noise = torch.randn(2, 3, 500, dtype=torch.float64, generator=g)
+    noisy = mix(a * clean, b * noise, snr)
+    assert_close(ratio(a * clean, noisy), torch.full((3,), snr).double(), rtol=0, atol=1e-6)
+    added = noisy - a * clean
+    assert_close(added / added.norm(dim=-1, keepdim=True), noise / noise.norm(dim=-1, keepdim=True))
+
+
+def test_each_item_of_a_batch_has_its_own_snr() -> None:
+    clean, noise = torch.randn(2, 4, 1_000)
+    wanted = torch.tensor([-5.0, 0.0, 7.5, 15.0])
+    assert_close(ratio(clean, mix(clean, noise, wanted)).float(), wanted, rtol=0, atol=1e-3)
+
+
+def test_silence_makes_no_infinite_samples() -> None:
+    wave, silence = torch.randn(2, 100), torch.zeros(2, 100)
+    assert_close(mix(wave, silence, 0.0), wave)
+    assert mix(silence, wave, 0.0).isfinite().all()
+    assert mix(silence, wave, 0.0).abs().max() < 1e-3  # not the noise at full level
+
+
+@pytest.fixture(scope="module", params=FOUR)
+def pairs(request: pytest.FixtureRequest) -> tuple[Pair, ...]:
+    return evaluation_set(request.param)
+
+
+def test_a_set_has_48_pairs_of_4_s_and_exact_snr(pairs: tuple[Pair, ...]) -> None:
+    assert len(pairs) == 48 and len({pair.key for pair in pairs}) == 48
+    for pair in pairs:
+        assert pair.clean.shape == pair.noisy.shape == (64_000,)
+        assert abs(ratio(pair.clean, pair.noisy).item() - pair.snr) < 1e-4
+        assert pair.noisy.abs().max() <= 0.9901
+        assert (pair.clean.abs() > 1e-3).float().mean() > 0.4  # mostly speech
+        assert pair.text and pair.language
+
+
+def test_a_set_is_balanced(pairs: tuple[Pair, ...]) -> None:
+    assert Counter(pair.snr for pair in pairs) == {0.0: 16, 5.0: 16, 10.0: 16}
+    for label in ("voice", "noise_type"):
+        counts = Counter(getattr(pair, label) for pair in pairs)
+        assert max(counts.values()) - min(counts.values()) <= 1
+    cells = Counter((pair.noise_type, pair.snr) for pair in pairs)
+    assert len(cells) == 3 * len({pair.noise_type for pair in pairs})
+    assert len(set(cells.values())) == 1  # every type at every SNR, equally often
+    meetings = Counter((pair.voice, pair.snr) for pair in pairs)
+    assert max(meetings.values()) - min(meetings.values()) <= 2
+    assert len({pair.noise_file for pair in pairs}) >= 14  # clusters of the intervals
+
+
+def test_sets_hold_only_their_splits(pairs: tuple[Pair, ...]) -> None:
+    speech_split, noise_split = EVALUATION_SETS[pairs[0].key.rsplit("-", 1)[0]]
+    corpus = Corpus.bundled()
+    noises = {clip.path.stem: clip for clip in corpus.where(kind="noise")}
+    voices = {clip.label for clip in corpus.where(kind="speech", split=speech_split)}
+    texts = {clip.text for clip in corpus.where(kind="speech", split=speech_split)}
+    for pair in pairs:
+        clip = noises[pair.noise_file]
+        assert clip.split == noise_split and clip.label == pair.noise_type
+        assert pair.voice in voices
+        assert any(pair.text.startswith(text) for text in texts)
+    assert len(noises) == len(corpus.where(kind="noise"))  # a name tells one recording
+
+
+def test_no_mixture_is_in_two_sets() -> None:
+    assert not {pair.key for pair in evaluation_set("matched")} & {
+        pair.key for pair in evaluation_set("unseen")
+    }
+    sums = [[float(p.noisy.double().sum()) for p in evaluation_set(name)] for name in FOUR]
+    assert len(set(itertools.chain(*sums))) == 4 * 48
+
+
+# Made once; a change here makes every number of the results page incomparable with older ones.
+METADATA = {
+    "matched": "c3b636d698f96ca8",
+    "unseen-noise": "5eb87c9620971e68",
+    "unseen-voice": "ad5a83a1957e2e5a",
+    "unseen": "0a961234b014a107",
+}
+AUDIO = {
+    "matched": "fe1fd817d7bdd570",
+    "unseen-noise": "b8f49effd4aa41fc",
+    "unseen-voice": "8434dd962eaaa37e",
+    "unseen": "77e1ab0fc7028022",
+}
+
+
+def fingerprint(pairs: tuple[Pair, ...]) -> str:
+    """Hash of the pairs' levels in 4 bands of time, dB to 0.5: decoders may differ in last bits."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for wave in (pair.clean, pair.noisy):
+            power = 10 * wave.view(4, -1).double().square().mean(-1).log10()
+            digest.update(str((2 * power + 0.137).round().long().tolist()).encode())
+    return digest.hexdigest()[:16]
+
+
+def test_the_sets_never_change(pairs: tuple[Pair, ...]) -> None:
+    name = pairs[0].key.rsplit("-", 1)[0]
+    rows = [(p.key, p.snr, p.voice, p.noise_type, p.noise_file, p.text) for p in pairs]
+    assert hashlib.sha256(repr(rows).encode()).hexdigest()[:16] == METADATA[name]
+    assert fingerprint(pairs) == AUDIO[name]
+
+
+def test_a_set_is_made_again_bit_for_bit_whatever_the_global_seeds() -> None:
+    first = evaluation_set("unseen-voice", 4)
+    torch.manual_seed(99)
+    again = evaluation_set.__wrapped__("unseen-voice", 4)  # not from the cache
+    for one, two in zip(first, again, strict=True):
+        assert torch.equal(one.noisy, two.noisy) and torch.equal(one.clean, two.clean)
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_one() -> None:
+    small = evaluation_set("matched", 5)
+    for one, two in zip(small, evaluation_set("matched"), strict=False):
+        assert torch.equal(one.noisy, two.noisy)
+
+
+def test_an_unknown_set_is_named() -> None:
+    with pytest.raises(ValueError, match="'mached'; there are matched, unseen-noise"):
+        evaluation_set("mached")
+
+
+def small_corpus(kind: str, count: int) -> list[torch.Tensor]:
+    clips: tuple[Clip, ...] = Corpus.bundled().where(kind=kind, split="train").clips
+    return Corpus(clips[:: len(clips) // count][:count]).audio()
+
+
+@pytest.fixture(scope="module")
+def mixer() -> Mixer:
+    config = MixingConfig(seconds=1.0, babble=0.25, coloured=0.25, second_noise=0.5)
+    return Mixer(small_corpus("speech", 20), small_corpus("noise", 8), config)
+
+
+def test_training_mixtures_of_real_audio(mixer: Mixer) -> None:
+    clean, noisy = mixer.batch(64, torch.Generator().manual_seed(0))
+    assert clean.shape == noisy.shape == (64, 16_000)
+    assert clean.isfinite().all() and noisy.isfinite().all()
+    loud = clean.square().mean(-1) > 1e-6  # a crop may fall into a pause
+    assert loud.sum() > 55
+    snr = ratio(clean[loud], noisy[loud])
+    assert snr.min() > -5.01 and snr.max() < 15.01
+    assert snr.min() < -2 and snr.max() > 12  # the range is used
+    assert (noisy - clean).square().mean(-1)[loud].min() > 0
+
+
+def test_a_batch_depends_on_its_generator_alone(mixer: Mixer) -> None:
+    def draw(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed + 5)
+        return mixer.batch(6, torch.Generator().manual_seed(seed))[1]
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+def test_every_kind_of_noise_can_be_switched_on_alone() -> None:
+    speech, noise = small_corpus("speech", 8), small_corpus("noise", 3)
+    for babble, coloured in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        config = MixingConfig(0.5, babble=babble, coloured=coloured, second_noise=1.0)
+        mixer = Mixer(speech, noise, config)
+        clean, noisy = mixer.batch(8, torch.Generator().manual_seed(3))
+        assert (noisy - clean).square().mean(-1).min() > 0 and noisy.isfinite().all()
+
+
+def test_speeds_move_pitch_by_their_factor() -> None:
+    n = torch.arange(160_000) / 16_000
+    mixer = Mixer([torch.sin(2 * torch.pi * 1_000 * n)], [torch.randn(32_000)], MixingConfig(1.0))
+    clean, _ = mixer.batch(40, torch.Generator().manual_seed(0))
+    peaks = torch.fft.rfft(clean).abs().argmax(-1).tolist()  # Hz, one a bin
+    allowed = {1_000 * speed // 20 for speed in mixing.SPEEDS}
+    assert all(min(abs(peak - f) for f in allowed) <= 1 for peak in peaks)
+    assert max(peaks) > 1_100 and min(peaks) < 900
+
+
+def test_recordings_shorter_than_a_mixture_are_looped_without_a_step() -> None:
+    wave = torch.sin(torch.arange(4_000) * 0.05)
+    long = mixing._looped(wave, 20_000)
+    assert len(long) >= 20_000 and torch.equal(long[:3_000], wave[:3_000])
+    assert long.diff().abs().max() < 3 * wave.diff().abs().max()
+
+
+def test_a_mixer_needs_speech_and_noise() -> None:
+    with pytest.raises(ValueError, match="got 0 speech and 1 noise"):
+        Mixer([], [torch.randn(100)])
+    with pytest.raises(ValueError, match="got 1 speech and 0 noise"):
+        Mixer([torch.randn(100)], [])
