@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edmse_lite.processes import noise_like, over_batch
+from edmse_lite.processes import as_level, noise_like, over_batch
 
 
 def _log_normal(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def _log_normal(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 
 def _real(value: float | Tensor, x: Tensor) -> Tensor:
     """Return a real parameter on the device of ``x``, in its precision."""
-    return torch.as_tensor(value).to(x.device, x.real.dtype)
+    return as_level(value).to(x.device, x.real.dtype)
 
 
 def _variance(sigma: float | Tensor, x: Tensor) -> Tensor:
@@ -57,13 +57,13 @@ class GaussianOracle:
 
     def __post_init__(self) -> None:
         for name in ("clean_var", "noise_var"):
-            if not bool((torch.as_tensor(getattr(self, name)) > 0).all()):
+            if not bool((as_level(getattr(self, name)) > 0).all()):
                 raise ValueError(f"GaussianOracle: {name} must be > 0 in every bin")
 
     @property
     def var(self) -> Tensor:
         """The posterior variance p = c v / (c + v)."""
-        c, v = torch.as_tensor(self.clean_var), torch.as_tensor(self.noise_var)
+        c, v = as_level(self.clean_var), as_level(self.noise_var)
         return c * v / (c + v)
 
     def mean(self, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -41,11 +42,16 @@ def over_batch(value: float | Tensor, x: Tensor) -> Tensor:
     return value
 
 
-def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def noise_like(
+    x: Tensor, generator: torch.Generator | Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Return unit diffusion noise by one ``torch.randn`` call: E|ε|² = 1, real or complex as ``x``.
 
     It is drawn on the generator's device and then moved, so one CPU seed serves every device.
+    A generator that is a function is called with ``x`` and returns the noise itself.
     """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        return generator(x)
     device = x.device if generator is None else generator.device
     return torch.randn(x.shape, dtype=x.dtype, device=device, generator=generator).to(x.device)
 
