@@ -46,7 +46,7 @@ def main() -> int:
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     code = subprocess.call(command, cwd=ROOT, env=environment)
     if code:
-        # Sphinx warns of a page only when it reads it: forget the pages, keep the notebooks' outputs.
+        # Sphinx warns of a page only when it reads it: forget the pages, keep the outputs.
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
         print("The book was not built: see the messages above.", file=sys.stderr)
         return code

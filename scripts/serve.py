@@ -82,7 +82,9 @@ def main() -> int:
     except OSError as error:
         print(f"Port {port} cannot be used ({error.strerror}): try --port 0.", file=sys.stderr)
         return 1
-    print(f"Read the book at http://localhost:{server.server_port}/  (stop with Ctrl-C)", flush=True)
+    print(
+        f"Read the book at http://localhost:{server.server_port}/  (stop with Ctrl-C)", flush=True
+    )
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -35,7 +35,9 @@ def updated(text: str, repository: str, tag: str) -> str:
 
 def copies() -> list[Path]:
     """List the files that may repeat the setting."""
-    files = [ROOT / name for name in ("pyproject.toml", "CITATION.cff", "README.md", "CONTRIBUTING.md")]
+    files = [
+        ROOT / name for name in ("pyproject.toml", "CITATION.cff", "README.md", "CONTRIBUTING.md")
+    ]
     return files + sorted(ROOT.glob("notebooks/*.ipynb")) + sorted(ROOT.glob("book/**/*.md"))
 
 

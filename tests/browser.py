@@ -37,8 +37,8 @@ def open_browser() -> Iterator[Browser]:
             browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         except Exception as error:
             raise RuntimeError(
-                "no browser starts: install chromium (Debian: apt-get install chromium) or name one "
-                f"with EDMSE_BROWSER=/path/to/chrome\n{error}"
+                "no browser starts: install chromium (Debian: apt-get install chromium) or name "
+                f"one with EDMSE_BROWSER=/path/to/chrome\n{error}"
             ) from error
         try:
             yield browser

@@ -27,7 +27,9 @@ def seeded() -> None:
 def site() -> Path:
     """Return the folder of the built book; a missing one fails the test."""
     if not (SITE / "index.html").exists():
-        pytest.fail(f"{SITE / 'index.html'} is missing: run `make book` (`make test` does it for you)")
+        pytest.fail(
+            f"{SITE / 'index.html'} is missing: run `make book` (`make test` does it for you)"
+        )
     return SITE
 
 

@@ -1,17 +1,12 @@
-"""The built site: links, weight, phone width, accessibility, and the two explorables of the shell."""
+"""The built site: links, weight, phone width, accessibility, buttons; every page in a browser."""
 
-import html
-import json
 import re
-import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
-import numpy as np
 import pytest
-import soundfile
 from axe_playwright_python.base import AXE_FILE_PATH
 from conftest import ROOT, SITE
 
@@ -78,7 +73,9 @@ def test_links_are_safe_under_a_base_path(site: Path) -> None:
 
 def test_contents_list_every_notebook_and_only_real_pages() -> None:
     listed = set(re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text()))
-    notebooks = {str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.glob("notebooks/*.ipynb")}
+    notebooks = {
+        str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.glob("notebooks/*.ipynb")
+    }
     pages = {str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.glob("book/*.md")}
     assert listed == notebooks | pages
     short = [page for page in pages if len((ROOT / f"{page}.md").read_text().split()) < 20]
@@ -99,8 +96,14 @@ def visit(browser, site_address: str) -> Iterator:
         page.on("response", lambda response: responses.append(response))
         page.on("pageerror", lambda error: messages.append(f"error: {error}"))
         page.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda request: messages.append(f"fetches {request.url}")
-                if not request.url.startswith((site_address, "data:", "blob:")) else None)
+        page.on(
+            "request",
+            lambda request: (
+                messages.append(f"fetches {request.url}")
+                if not request.url.startswith((site_address, "data:", "blob:"))
+                else None
+            ),
+        )
         page.goto(urljoin(site_address, path))
         page.wait_for_load_state("networkidle")
         return page, responses, messages
@@ -127,7 +130,8 @@ def test_page_on_a_phone(path: str, visit) -> None:
     assert not [r.url for r in responses if re.search(r"\.(mp3|wav|ogg|onnx|wasm)$", r.url)]
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     small = page.evaluate("""() => {
-        const at = 'button, summary, select, input:not([type=radio]):not([type=checkbox]), .ed-choice, audio';
+        const at = 'button, summary, select, audio, .ed-choice, '
+            + 'input:not([type=radio]):not([type=checkbox])';
         return [...document.querySelectorAll(at)].filter((e) => e.checkVisibility())
             .map((e) => [e.getBoundingClientRect(), e])
             .filter(([box]) => box.width > 0 && (box.height < 43.5 || box.width < 43.5)
@@ -179,149 +183,12 @@ def test_notebook_page_has_its_buttons(path: str, site: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_pictures_have_a_description(path: str, site: Path) -> None:
-    article = (site / path).read_text(encoding="utf-8").split("<article", 1)[1].split("</article>")[0]
+    article = (
+        (site / path).read_text(encoding="utf-8").split("<article", 1)[1].split("</article>")[0]
+    )
     bare = [
         image
         for image in re.findall(r"<img\b[^>]*>", article)
         if not (alt := re.search(r'alt="([^"]*)"', image)) or re.search(r"_images/|\.png", alt[1])
     ]
     assert not bare, "\n".join(bare)
-
-
-# The player and the prediction, on a page of their own
-
-
-def clip(folder: Path, name: str, hertz: float) -> None:
-    time = np.arange(4 * 16_000) / 16_000
-    soundfile.write(folder / name, 0.1 * np.sin(2 * np.pi * hertz * time), 16_000)
-
-
-@pytest.fixture(scope="module")
-def bench_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a page with two players and one prediction."""
-    import serve
-
-    root = tmp_path_factory.mktemp("bench")
-    (root / "_static").symlink_to(site / "_static", target_is_directory=True)
-    for name, hertz in (("a.wav", 220), ("b.wav", 330), ("c.wav", 440)):
-        clip(root, name, hertz)
-    clips = [
-        {"label": "Noisy", "src": "a.wav", "heard": "A low tone.", "transcript": "None."},
-        {"label": "Enhanced", "src": "b.wav", "heard": "A higher tone.", "transcript": "None."},
-    ]
-    question = {
-        "key": "bench", "question": "Which is higher?",
-        "choices": [
-            {"text": "Noisy", "feedback": "It has 220 Hz."},
-            {"text": "Enhanced", "correct": True, "feedback": "It has 330 Hz."},
-        ],
-    }
-    widgets = [
-        ("player", {"title": "Two tones", "clips": clips}),
-        ("player", {"title": "One tone", "clips": [{"label": "Third", "src": "c.wav"}]}),
-        ("predict", question),
-    ]
-    body = "".join(
-        f'<div data-edmse-widget="{name}" data-edmse-options="{html.escape(json.dumps(options))}"></div>'
-        for name, options in widgets
-    )
-    head = '<!doctype html><html lang="en"><title>Bench</title><script type="module" src="_static/mount.mjs">'
-    (root / "index.html").write_text(f"{head}</script><body>{body}</body></html>")
-    server = serve.serve(0, root)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.fetched = []
-    page.on("request", lambda request: page.fetched.append(request.url))
-    page.goto(bench_address)
-    page.wait_for_selector(".ed-predict")
-    yield page
-    context.close()
-
-
-PLAYING = "() => [...document.querySelectorAll('audio')].filter((a) => !a.paused).map((a) => a.src.at(-5))"
-
-
-def test_player_fetches_nothing_before_a_tap(bench) -> None:
-    bench.wait_for_timeout(200)
-    assert not [url for url in bench.fetched if url.endswith(".wav")]
-
-
-def test_player_keeps_the_position_and_plays_one_clip(bench) -> None:
-    bench.get_by_role("button", name="Enhanced").click()
-    bench.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.4")
-    assert bench.evaluate(PLAYING) == ["b"]
-    assert bench.get_by_role("button", name="Enhanced").get_attribute("aria-pressed") == "true"
-    assert bench.locator(".ed-heard").first.inner_text() == "A higher tone."
-    bench.get_by_role("button", name="Noisy").click()
-    bench.wait_for_function("document.querySelectorAll('audio')[0].currentTime > 0.3")
-    assert bench.evaluate(PLAYING) == ["a"]
-    bench.get_by_role("button", name="Third").focus()
-    bench.keyboard.press("Enter")
-    bench.wait_for_function("document.querySelectorAll('audio')[2].currentTime > 0.05")
-    assert bench.evaluate(PLAYING) == ["c"], "a second player must stop the first"
-
-
-def test_player_answers_the_keyboard(bench) -> None:
-    bench.get_by_role("button", name="Play").first.focus()
-    bench.keyboard.press("2")
-    bench.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0")
-    bench.get_by_role("button", name="Pause").first.press("Enter")
-    assert bench.evaluate(PLAYING) == []
-    slider = bench.get_by_label("Position").first
-    slider.focus()
-    before = bench.evaluate("document.querySelectorAll('audio')[1].currentTime")
-    slider.press("End")
-    bench.wait_for_function(f"document.querySelectorAll('audio')[1].currentTime > {before + 1}")
-
-
-def test_player_says_when_a_clip_is_missing(bench) -> None:
-    bench.evaluate("document.querySelectorAll('audio')[2].src = 'gone.wav'")
-    bench.get_by_role("button", name="Third").click()
-    bench.wait_for_function("document.querySelectorAll('.ed-heard')[1].textContent.includes('cannot be played')")
-
-
-def test_prediction_waits_for_a_choice_and_is_kept(bench) -> None:
-    commit = bench.get_by_role("button", name="Commit")
-    assert commit.is_disabled() and bench.locator(".ed-feedback").inner_text() == ""
-    bench.get_by_label("Noisy").check()
-    commit.click()
-    assert "220 Hz" in bench.locator(".ed-feedback").inner_text()
-    assert bench.locator(".ed-feedback").get_attribute("data-correct") == "false"
-    bench.reload()
-    bench.wait_for_selector(".ed-predict")
-    assert "220 Hz" in bench.locator(".ed-feedback").inner_text()
-    bench.get_by_role("button", name="Change my answer").click()
-    bench.get_by_label("Enhanced").check()
-    bench.get_by_role("button", name="Commit").click()
-    assert "330 Hz" in bench.locator(".ed-feedback").inner_text()
-    assert bench.locator(".ed-feedback").get_attribute("data-correct") == "true"
-
-
-def test_explorables_have_a_plain_form_without_javascript() -> None:
-    import sys
-
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    from fallbacks import add_fallbacks
-
-    def page(name: str, options: str) -> str:
-        return f"<div data-edmse-widget=\"{name}\" data-edmse-options='{options}'></div>"
-
-    choices = [{"text": "A", "feedback": "no"}, {"text": "B", "correct": True, "feedback": "yes"}]
-    asked = add_fallbacks(page("predict", json.dumps({"question": "A or B?", "choices": choices})), "p")
-    assert "A or B?" in asked and "<details>" in asked and asked.index("B: yes") < asked.index("A: no")
-    clips = [{"label": "Noisy", "src": "a.mp3", "transcript": "Hello <b>"}]
-    heard = add_fallbacks(page("player", html.escape(json.dumps({"clips": clips}))), "p")
-    assert '<audio controls preload="none" src="a.mp3"' in heard and "Hello &lt;b&gt;" in heard
-    with pytest.raises(ValueError, match="chapter 9.*not JSON"):
-        add_fallbacks(page("player", "{clips: 1}"), "chapter 9")

@@ -86,8 +86,11 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "explorables"
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(ROOT / "edmse_lite" / "explorables", target,
-                        ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        shutil.copytree(
+            ROOT / "edmse_lite" / "explorables",
+            target,
+            ignore=shutil.ignore_patterns("*.py", "__pycache__"),
+        )
         slim_site(Path(app.outdir))
 
 

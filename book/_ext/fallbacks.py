@@ -18,11 +18,14 @@ def player(options: dict) -> str:
     """Return one native audio element a clip."""
     parts = [f"<p><strong>{html.escape(options.get('title', 'Listen'))}</strong></p>"]
     for clip in options.get("clips", []):
-        text = {key: html.escape(clip.get(key, "")) for key in ("label", "src", "heard", "transcript")}
+        text = {
+            key: html.escape(clip.get(key, "")) for key in ("label", "src", "heard", "transcript")
+        }
         words = f" Transcript: “{text['transcript']}”" if text["transcript"] else ""
         parts.append(f"<p>{text['label']}. {text['heard']}{words}</p>")
         parts.append(
-            f'<audio controls preload="none" src="{text["src"]}" aria-label="{text["label"]}"></audio>'
+            f'<audio controls preload="none" src="{text["src"]}" aria-label="{text["label"]}">'
+            "</audio>"
         )
     return "".join(parts)
 
@@ -54,7 +57,9 @@ def add_fallbacks(body: str, page: str) -> str:
             options = json.loads(raw)
         except ValueError as error:
             name = match["name"]
-            raise ValueError(f"{page}: the options of the explorable {name} are not JSON: {error}") from None
+            raise ValueError(
+                f"{page}: the options of the explorable {name} are not JSON: {error}"
+            ) from None
         make = FALLBACKS.get(match["name"])
         inside = make(options) if make else "<p>This picture moves; it needs JavaScript.</p>"
         return f"<div{match['attributes']}>{inside}</div>"
