@@ -206,7 +206,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: not readable ({error}); copy the checkpoint again") from None
+        message = f"{path}: not readable ({error}); copy the checkpoint again"
+        raise CheckpointError(message) from None
     expected = {"network", "sde", "preconditioning", "sigma_range", "spectrogram", "weights"}
     missing = expected - set(config) if isinstance(config, dict) else expected
     if missing:

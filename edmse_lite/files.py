@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def replaced(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes the place of ``path`` if the block ends well.
+    """Yield a temporary path beside ``path``, which it replaces if the block ends well.
 
     After an error or Ctrl-C the temporary file is gone, and an earlier ``path`` is as it was.
 

@@ -1,0 +1,274 @@
+"""The Enhancer: a score model, a sampler and a spectrogram turn noisy speech into clean speech.
+
+Chapter: 1 (A noisy recording, enhanced).
+
+Sound of any length is enhanced in segments of ten seconds that overlap by one.  Both samples of
+an overlap come from the same diffusion noise, so that they agree and can be faded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edmse_lite import checkpoints, recipes
+from edmse_lite.audio import check_samples, check_target, reading, sample_kind, writing
+from edmse_lite.denoisers import Denoiser
+from edmse_lite.processes import SDE
+from edmse_lite.samplers import Sampler
+from edmse_lite.spectrograms import SAMPLE_RATE, SILENCE_RMS, Spectrogram, level
+from edmse_lite.streams import FrameNoise, joined, limited, resampled, segments
+
+GRAIN = 4096  # samples; a network that halves time four times sees the same grid in each segment
+SEGMENT, OVERLAP, SPARE = 40 * GRAIN, 4 * GRAIN, 20 * GRAIN  # 10.2 s, 1.0 s, 5.1 s
+CHANNELS_AT_ONCE = 8
+LOWEST_RATE = 1_000  # Hz
+PEAK = 0.99  # of what is written as whole numbers, or encoded
+Audio = Tensor | np.ndarray
+Progress = Callable[[float], None]
+"""Called with the seconds of sound that were done since the last call."""
+
+
+class Enhancer:
+    """Enhances noisy speech: any length, any rate, one or many channels.
+
+    The model works at 16 kHz: what lies above 8 kHz is lost. Each channel is enhanced on its own,
+    with the same diffusion noise. Frames of silence (below -100 dB) come out as zeros.
+
+    Args:
+        denoiser: a score model, or any other denoiser.
+        spectrogram: the transform that the denoiser was made for.
+        sampler: walks down the noise; default ``recipes.SAMPLER``.
+        device: where the work is done; default where the denoiser is.
+        sde: the schedule; default ``denoiser.sde``.
+
+    Raises:
+        ValueError: a denoiser without ``sde``, and none given.
+
+    Chapter: 1.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        spectrogram: Spectrogram | None = None,
+        sampler: Sampler | None = None,
+        device: torch.device | str | None = None,
+        sde: SDE | None = None,
+    ) -> None:
+        found = sde or getattr(denoiser, "sde", None)
+        if found is None:
+            raise ValueError(f"{type(denoiser).__name__} has no sde; give one as sde=…")
+        self.sde: SDE = found
+        self.spectrogram = spectrogram or Spectrogram()
+        self.sampler = sampler or recipes.SAMPLER
+        self.device = torch.device(device) if device is not None else _device_of(denoiser)
+        is_module = isinstance(denoiser, torch.nn.Module)
+        self.denoiser = denoiser.to(self.device) if is_module else denoiser
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = recipes.MODEL,
+        sampler: Sampler | None = None,
+        device: torch.device | str | None = None,
+    ) -> Enhancer:
+        """Load a checkpoint, by the name of one that comes with the package, or by its folder.
+
+        Args:
+            name: ``"compact"``, or a folder that ``edmse train`` wrote.
+            sampler: default ``recipes.SAMPLER``.
+            device: default a GPU of Nvidia's if there is one, else the CPU.
+
+        Raises:
+            CheckpointError: no such checkpoint, or a damaged one.
+
+        Chapter: 1.
+        """
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        checkpoint = checkpoints.load(name, device)
+        return cls(checkpoint.model, checkpoint.spectrogram, sampler, device)
+
+    def __call__(
+        self, noisy: Audio, sample_rate: int, seed: int = 0, progress: Progress | None = None
+    ) -> Audio:
+        """Return the enhanced sound, of the shape, type, rate and length of ``noisy``.
+
+        Args:
+            noisy: floats, torch or numpy, shape (T,) or (channels, T), full scale is 1.
+            sample_rate: Hz.
+            seed: of the diffusion noise; the same seed gives the same result.
+            progress: called with the seconds done since its last call.
+
+        Raises:
+            ValueError: no samples, NaN, integers, another shape, a rate below 1 kHz.
+
+        Chapter: 1.
+        """
+        wave = _as_channels(noisy)
+        out = torch.empty_like(wave)
+        blocks = wave.split(10 * int(max(sample_rate, 1)), dim=1)
+        done = 0
+        for block in self.stream(blocks, sample_rate, seed, progress):
+            out[:, done : done + block.shape[1]] = block
+            done += block.shape[1]
+        out = out.reshape(tuple(noisy.shape))
+        if isinstance(noisy, Tensor):
+            return out.to(noisy.device, noisy.dtype)
+        return out.numpy().astype(noisy.dtype, copy=False)
+
+    def stream(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate: int,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Iterator[Tensor]:
+        """Enhance a sound that comes in blocks, in constant memory; yield as many samples.
+
+        Args:
+            blocks: each (channels, samples), float32, on the CPU; samples may vary.
+            sample_rate: Hz.
+            seed: of the diffusion noise.
+            progress: called with the seconds done since its last call.
+
+        Raises:
+            ValueError: a rate below 1 kHz, a seed below 0.
+
+        Chapter: 1.
+        """
+        rate = _ratio(sample_rate)
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed={seed} must be a whole number from 0 to 2^64 - 1")
+        taken = 0
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal taken
+            for block in blocks:
+                taken += block.shape[1]
+                yield block
+
+        at_16k = resampled(counted(), rate.numerator, rate.denominator)
+        enhanced = self._enhanced(at_16k, seed, progress or (lambda seconds: None))
+        given = 0
+        for block in resampled(enhanced, rate.denominator, rate.numerator):
+            block = block[:, : taken - given]  # up to one sample too many at the very end
+            given += block.shape[1]
+            yield block
+
+    def _enhanced(
+        self, blocks: Iterable[Tensor], seed: int, progress: Progress
+    ) -> Iterator[Tensor]:
+        """Enhance a stream at 16 kHz."""
+        cut = segments(blocks, SEGMENT, OVERLAP, SPARE)
+        pieces = (self._segment(wave, start, seed, progress) for start, wave in cut)
+        return joined(pieces, OVERLAP)
+
+    def _segment(self, wave: Tensor, start: int, seed: int, progress: Progress) -> Tensor:
+        """Enhance (channels, samples) at 16 kHz, whose first sample has the number ``start``."""
+        new = wave.shape[1] - (OVERLAP if start else 0)
+        out = []
+        for part in wave.split(CHANNELS_AT_ONCE):
+            noise = FrameNoise(seed, start // self.spectrogram.hop)
+            share = len(part) / len(wave) * new / SAMPLE_RATE / self.sampler.steps
+            out.append(self._sample(part, noise, lambda share=share: progress(share)))
+        return torch.cat(out)
+
+    @torch.no_grad()
+    def _sample(self, wave: Tensor, noise: FrameNoise, stepped: Callable[[], None]) -> Tensor:
+        """Enhance (B, samples) at 16 kHz by one run of the sampler."""
+        wave = wave.to(self.device)
+        scale = level(wave)  # (B, 1)
+        linear = self.spectrogram.stft(wave / scale)  # (B, 1, F, L) complex
+        awake = _frame_rms(linear, self.spectrogram) * scale[..., None, None] > SILENCE_RMS
+        x0_hat = torch.zeros_like(linear)
+        if bool(awake.any()):
+            y = self.spectrogram.compress(linear)
+            for step in self.sampler.iterate(self.denoiser, self.sde, y, generator=noise):
+                x0_hat = step.x0_hat * awake
+                stepped()
+        return (self.spectrogram.inverse(x0_hat, wave.shape[1]) * scale).cpu()
+
+
+def enhance_file(
+    enhancer: Enhancer,
+    source: str | Path,
+    target: str | Path,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Enhance an audio file into another, in constant memory.
+
+    Rate, channels and length stay; the kind of samples stays where the format allows. Peaks that
+    whole numbers cannot hold are turned down smoothly. The output appears whole or not at all.
+
+    Args:
+        enhancer: does the work.
+        source: any file that libsndfile reads.
+        target: a wav, flac, ogg, opus or mp3 file in an existing folder.
+        seed: of the diffusion noise.
+        progress: called with the seconds done since its last call.
+
+    Raises:
+        AudioError: the source cannot be read or the target cannot be written.
+
+    Chapter: 1.
+    """
+    check_target(target, source)
+    with reading(source) as reader:
+        kind = sample_kind(target, reader.file.subtype)
+        with writing(target, reader.rate, reader.file.channels, kind) as write:
+            blocks = enhancer.stream(reader.blocks(), reader.rate, seed, progress)
+            if kind not in ("FLOAT", "DOUBLE"):
+                blocks = limited(blocks, PEAK, reach=max(1, reader.rate // 200))  # 5 ms
+            for block in blocks:
+                write(block)
+
+
+def _device_of(denoiser: Denoiser) -> torch.device:
+    parameters = denoiser.parameters() if isinstance(denoiser, torch.nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _frame_rms(linear: Tensor, spectrogram: Spectrogram) -> Tensor:
+    """Root mean square of the samples under each frame, (B, 1, 1, L)."""
+    power = linear.abs().square().mean(dim=2, keepdim=True)
+    return (power / (spectrogram.n_fft / 2)).sqrt()  # the squared window sums to n_fft / 2
+
+
+def _as_channels(noisy: Audio) -> Tensor:
+    """Copy audio to (channels, T), float32, on the CPU; ValueError if it is no audio."""
+    wave = noisy.detach().cpu() if isinstance(noisy, Tensor) else torch.from_numpy(noisy.copy())
+    if not wave.is_floating_point():
+        raise ValueError(
+            f"noisy is {noisy.dtype}, expected floats in -1 ... 1: divide int16 by 32768"
+        )
+    if wave.ndim not in (1, 2) or wave.numel() == 0:
+        raise ValueError(
+            f"noisy has shape {tuple(wave.shape)}, expected (samples,) or (channels, samples) "
+            "with at least one sample"
+        )
+    if wave.ndim == 2 and wave.shape[0] > max(256, wave.shape[1]):
+        raise ValueError(
+            f"noisy has shape {tuple(wave.shape)}, expected (channels, samples): transpose it"
+        )
+    wave = wave.reshape(-1, wave.shape[-1]).float()
+    check_samples(wave, "noisy")
+    return wave
+
+
+def _ratio(sample_rate: int) -> Fraction:
+    """Rate over 16 kHz; odd rates by a fraction near it, on the way there and back alike.
+
+    Filters of a ratio such as 44101 / 16000 would need gigabytes. The nearest fraction with a
+    denominator up to 500 is off by less than 4 in a million: no ear and no model can tell.
+    """
+    if not sample_rate >= LOWEST_RATE:
+        raise ValueError(f"sample_rate={sample_rate} must be at least {LOWEST_RATE} Hz")
+    return Fraction(int(sample_rate), SAMPLE_RATE).limit_denominator(500)

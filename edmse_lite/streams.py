@@ -1,0 +1,169 @@
+"""Long sound in constant memory: every stage takes blocks and yields blocks, without a seam.
+
+Chapter: 1 (A noisy recording, enhanced).
+
+A block is a float32 tensor of shape (channels, samples); blocks may have any length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ZERO_CROSSINGS, ROLLOFF = 64, 0.985  # flat within 0.1 dB up to 7.6 kHz, -34 dB at 8 kHz
+NOISE_FRAMES = 64  # frames that share one key of the noise generator
+
+
+def resampled(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Tensor]:
+    """Resample a stream, sample for sample as if it came in one piece; no delay.
+
+    Args:
+        blocks: the sound, each (channels, samples).
+        source, target: rates, or any two numbers of their ratio; n samples become
+            ceil(n target / source).
+
+    Chapter: 1.
+    """
+    if source == target:
+        yield from blocks
+        return
+    from torchaudio.transforms import Resample
+
+    common = math.gcd(source, target)
+    source, target = source // common, target // common
+    resample = Resample(source, target, lowpass_filter_width=ZERO_CROSSINGS, rolloff=ROLLOFF)
+    reach = ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF)  # of the filter, samples
+    context = source * math.ceil((reach + 1) / source)
+    skip = context // source * target  # the same, in samples of the output
+    held = None
+    for block in blocks:
+        held = functional.pad(block, (context, 0)) if held is None else torch.cat([held, block], 1)
+        whole = (held.shape[1] - 2 * context) // source * source
+        if whole > 0:
+            out = resample(held[:, : whole + 2 * context])
+            yield out[:, skip : skip + whole // source * target]
+            held = held[:, whole:]
+    if held is not None:
+        yield resample(held)[:, skip:]
+
+
+def segments(
+    blocks: Iterable[Tensor], length: int, overlap: int, spare: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Cut a stream into overlapping segments; yield the first sample's number and the segment.
+
+    Each has ``length`` samples and begins ``overlap`` before the end of the one before it. The
+    last is between ``overlap + spare`` and ``length + spare`` long, so that no segment of a long
+    sound is short of context.
+
+    Chapter: 1.
+    """
+    start, held = 0, None
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], dim=1)
+        while held.shape[1] >= length + spare:
+            yield start, held[:, :length]
+            held = held[:, length - overlap :].clone()
+            start += length - overlap
+    if held is not None and held.shape[1]:
+        yield start, held
+
+
+def joined(pieces: Iterable[Tensor], overlap: int) -> Iterator[Tensor]:
+    """Join segments that overlap: the inverse of :func:`segments`.
+
+    The first and last quarter of an overlap come from one segment alone, because a segment is
+    worst at its ends; in between the two are faded with weights that add up to one.
+
+    Chapter: 1.
+    """
+    place = (torch.arange(overlap) + 0.5) / overlap
+    rising = (0.5 - 0.5 * torch.cos(math.pi * (2 * place - 0.5).clamp(0, 1))).float()
+    tail = None
+    for piece in pieces:
+        if tail is not None:
+            head = tail + rising * (piece[:, :overlap] - tail)
+            piece = torch.cat([head, piece[:, overlap:]], dim=1)
+        yield piece[:, :-overlap]
+        tail = piece[:, -overlap:]
+    if tail is not None:
+        yield tail
+
+
+def limited(blocks: Iterable[Tensor], peak: float, reach: int) -> Iterator[Tensor]:
+    """Turn the volume down where a sample exceeds ``peak``, smoothly, and nowhere else.
+
+    All channels get the same gain. It is the least gain that is needed within ``reach`` samples,
+    smoothed over as many; so no sample of the result exceeds ``peak``.
+
+    Args:
+        blocks: the sound, each (channels, samples).
+        peak: largest magnitude allowed, full scale is 1.
+        reach: samples over which the gain changes.
+
+    Chapter: 1.
+    """
+    held = None
+    context = 2 * reach
+    for block in blocks:
+        held = functional.pad(block, (context, 0)) if held is None else torch.cat([held, block], 1)
+        if held.shape[1] > 2 * context:
+            yield _limit(held, peak, reach)
+            held = held[:, -2 * context :]
+    if held is not None:
+        yield _limit(functional.pad(held, (0, context)), peak, reach)
+
+
+def _limit(wave: Tensor, peak: float, reach: int) -> Tensor:
+    """Limit (channels, n + 4 reach) samples; (channels, n) come out, those in the middle."""
+    inside = wave[:, 2 * reach : wave.shape[1] - 2 * reach]
+    largest = wave.abs().amax(dim=0)  # (n + 4 reach,)
+    if not bool((largest > peak).any()):
+        return inside
+    need = (peak / largest.clamp_min(peak))[None]
+    least = -functional.max_pool1d(-need, 2 * reach + 1, stride=1)  # (1, n + 2 reach)
+    smooth = torch.hann_window(2 * reach + 3, periodic=False)[1:-1]
+    gain = functional.conv1d(least[None], (smooth / smooth.sum())[None, None])[0]
+    return inside * gain
+
+
+@dataclass
+class FrameNoise:
+    """Diffusion noise that belongs to frames of the whole sound, not to a segment of it.
+
+    Two segments get the same noise where they overlap, so that their samples agree there and can
+    be faded into one another; all channels get the same noise, so that what was in the middle
+    stays there. Call it where a sampler wants a generator.
+
+    Args:
+        seed: 0 ... 2^64 - 1.
+        first: number of the segment's first frame.
+
+    Chapter: 1.
+    """
+
+    seed: int
+    first: int = 0
+    draws: int = field(default=0, init=False)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        """Return unit complex noise of the shape (B, 1, F, L), dtype and device of ``like``."""
+        bins, frames = like.shape[-2:]
+        blocks = range(self.first // NOISE_FRAMES, (self.first + frames - 1) // NOISE_FRAMES + 1)
+        noise = torch.cat([self._block(block, bins, like.dtype) for block in blocks], dim=1)
+        self.draws += 1
+        skip = self.first % NOISE_FRAMES
+        return noise[:, skip : skip + frames].to(like.device).expand(like.shape)  # (F, L) first
+
+    def _block(self, block: int, bins: int, dtype: torch.dtype) -> Tensor:
+        """Noise of 64 frames, (F, 64); each block of each draw has a seed of its own."""
+        import numpy as np
+
+        key = np.random.SeedSequence([self.seed, self.draws, block]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(key[0]))
+        return torch.randn(bins, NOISE_FRAMES, dtype=dtype, generator=generator)
