@@ -1,0 +1,134 @@
+"""Every command of the README is run, or, where it takes long, checked as far as it goes."""
+
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import ROOT
+
+SETTING = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["edmse-book"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+def noisy(path: Path, rate: int = 16_000, seconds: float = 1.5) -> None:
+    """Write a harmonic tone in hiss."""
+    generator = torch.Generator().manual_seed(1)
+    time = torch.arange(int(rate * seconds)) / rate
+    tone = sum(torch.sin(2 * torch.pi * 150 * k * time) / k for k in range(1, 9))
+    wave = 0.1 * tone + 0.03 * torch.randn(time.shape, generator=generator)
+    soundfile.write(path, wave.numpy(), rate)
+
+
+def run(command: str, folder: Path) -> None:
+    program = Path(sys.executable).parent / command.split()[0]
+    result = subprocess.run(
+        [str(program), *command.split()[1:]], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
+def enhance_file(command: str, folder: Path) -> None:
+    noisy(folder / "noisy.wav", rate=22_050)
+    run(command, folder)
+    before, after = (soundfile.info(folder / name) for name in ("noisy.wav", "clean.wav"))
+    assert (after.frames, after.samplerate) == (before.frames, before.samplerate)
+
+
+def enhance_folder(command: str, folder: Path) -> None:
+    (folder / "folder").mkdir()
+    for name in ("a.wav", "b.wav"):
+        noisy(folder / "folder" / name)
+    run(command, folder)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.wav", "b.wav"]
+
+
+def train(command: str, folder: Path) -> None:
+    """Training takes hours: see that the command knows its recipe (tests/test_training.py trains)."""
+    run(f"{command} --help", folder)
+
+
+def clone(command: str, folder: Path) -> None:
+    assert command == f"git clone {SETTING['repository']} && cd {SETTING['repository'].split('/')[-1]}"
+
+
+def install(command: str, folder: Path) -> None:
+    """The wheel is built and looked into by tests/test_repository.py."""
+    assert f"edmse-lite @ git+{SETTING['repository']}@{SETTING['tag']}" in command
+
+
+def make(command: str, folder: Path) -> None:
+    """`.ci/run` runs book and test themselves; here make must know each target."""
+    subprocess.run([*command.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
+    target = command.split()[1]
+    if target in ("book", "test"):
+        assert command in (ROOT / ".ci" / "run").read_text()
+
+
+RULES: list[tuple[str, Callable[[str, Path], None]]] = [
+    (r"edmse enhance \S+\.wav \S+\.wav", enhance_file),
+    (r"edmse enhance \S+/ \S+/.*", enhance_folder),
+    (r"edmse train \w+", train),
+    (r"git clone .*", clone),
+    (r"pip install .*", install),
+    (r"make \w+", make),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, tmp_path: Path) -> None:
+    rules = [check for pattern, check in RULES if re.fullmatch(pattern, command)]
+    assert rules, f"no test knows the README's command: {command}"
+    rules[0](command, tmp_path)
+
+
+def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy(tmp_path / "noisy.wav")
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    before, _ = soundfile.read("noisy.wav")
+    after, _ = soundfile.read("clean.wav")
+    assert before.shape == after.shape and np.isfinite(after).all() and np.abs(after).max() > 0
+
+
+def test_make_read_serves_the_book(site: Path) -> None:
+    import serve
+
+    server = serve.serve(0)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://localhost:{server.server_port}/book/index.html"
+    try:
+        request = urllib.request.Request(address, headers={"Range": "bytes=0-99"})
+        with urllib.request.urlopen(address) as whole, urllib.request.urlopen(request) as part:
+            page = whole.read()
+            assert b"<h1>" in page and part.status == 206 and part.read() == page[:100]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_make_read_prints_the_address(site: Path) -> None:
+    command = [sys.executable, "-u", str(ROOT / "scripts" / "serve.py"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert re.search(r"http://localhost:\d+/", process.stdout.readline())
+        finally:
+            process.terminate()
