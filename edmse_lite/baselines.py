@@ -13,6 +13,7 @@ from torch import Tensor
 RNNOISE_RATE = 48_000
 RNNOISE_FRAME = 480  # samples at 48 kHz
 RNNOISE_DELAY = 2 * RNNOISE_FRAME  # half a window of overlap-add, and one frame of lookahead
+_MEND = 'install the extra with pip install "edmse-lite[baselines]"'
 
 
 def _checked(noisy: Tensor) -> Tensor:
@@ -46,8 +47,10 @@ def spectral_gating(noisy: Tensor, sample_rate: int = 16_000) -> Tensor:
     noisy = _checked(noisy)
     if not noisy.any():
         return noisy.clone()  # the package divides by the level of each bin
-    from noisereduce import reduce_noise
-
+    try:
+        from noisereduce import reduce_noise
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is missing: {_MEND}") from None
     wave = noisy.detach().cpu().double().numpy()
     gated = reduce_noise(y=wave, sr=sample_rate)
     return torch.from_numpy(gated).to(noisy)
@@ -85,8 +88,10 @@ def _rnnoise_frames(wide: Tensor) -> Tensor:
     # the library is called with floats: the package's own wrapper rounds to int16 and wraps peaks
     from ctypes import POINTER, c_float
 
-    from pyrnnoise.rnnoise import create, destroy, lib
-
+    try:
+        from pyrnnoise.rnnoise import create, destroy, lib
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is missing: {_MEND}") from None
     late = len(wide) + RNNOISE_DELAY
     padded = torch.zeros(-(-late // RNNOISE_FRAME) * RNNOISE_FRAME)
     padded[: len(wide)] = 32768 * wide  # it expects the range of 16-bit integers

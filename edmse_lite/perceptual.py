@@ -104,11 +104,14 @@ def _dnsmos_model(threads: int) -> Any:
     from importlib.util import find_spec
     from pathlib import Path
 
+    package = find_spec("speechmos")
+    if find_spec("onnxruntime") is None or package is None:
+        raise ModuleNotFoundError(
+            "DNSMOS needs speechmos and onnxruntime: "
+            'install the extra with pip install "edmse-lite[dnsmos]"'
+        )
     import onnxruntime
 
-    package = find_spec("speechmos")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("DNSMOS needs the package speechmos: pip install speechmos")
     path = Path(package.submodule_search_locations[0], "dnsmos_models", "sig_bak_ovr.onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

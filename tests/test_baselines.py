@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,15 @@ def test_the_output_does_not_depend_on_what_ran_before(pairs):
     first = rnnoise(pairs[0].noisy)
     rnnoise(pairs[1].noisy)
     torch.testing.assert_close(rnnoise(pairs[0].noisy), first, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "package"), [(spectral_gating, "noisereduce"), (rnnoise, "pyrnnoise.rnnoise")]
+)
+def test_a_missing_package_names_the_extra(baseline, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"{package}.*edmse-lite\[baselines\]"):
+        baseline(torch.ones(1000))
 
 
 @pytest.mark.parametrize("baseline", BASELINES)

@@ -210,6 +210,13 @@ def test_dnsmos_prefers_clean_speech(pair):
     assert clean.ovrl > noisy.ovrl + 0.5 and clean.bak > noisy.bak + 0.5
 
 
+def test_missing_dnsmos_names_the_extra(pair, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    perceptual._dnsmos_model.cache_clear()
+    with pytest.raises(ModuleNotFoundError, match=r"edmse-lite\[dnsmos\]"):
+        metrics.dnsmos(pair.clean)
+
+
 # What can go wrong
 
 
