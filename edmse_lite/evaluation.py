@@ -1,0 +1,220 @@
+"""The standard evaluation of a checkpoint: which systems, on which sets, with which seeds.
+
+The results are a CSV file, a row an utterance, and a JSON file beside it that says how they were
+made.  ``confirmation`` computes some of the rows again.
+
+Chapter: 3 Judging an enhancement; the results page shows the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import checkpoints
+from .corpora import Pair
+from .files import write_bytes
+from .mixing import evaluation_set, mix
+from .samplers import EDM, PC
+from .studies import Job, Row, evaluate, jobs, read
+from .systems import BASELINES, NOISY, System, trained
+from .training import hardware
+
+RESULTS = Path(__file__).parent / "results"
+"""Where the results that come with the package are."""
+
+SETS = ("matched", "unseen-noise", "unseen-voice", "unseen")
+"""The four evaluation sets: seen or unseen voice, with seen or unseen types of noise."""
+
+FAST, PC_FAST = EDM(steps=8), PC(steps=8)  # 15 and 16 calls
+FULL, PC_FULL = EDM(steps=16), PC(steps=15)  # 31 and 30 calls
+SEEDS = (0, 1, 2)
+
+CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 16)}
+"""Inputs that need little or no enhancement: mixture SNR in dB, number of pairs."""
+
+PACKAGES = ("torch", "torchaudio", "pesq", "pystoi", "noisereduce", "pyrnnoise", "speechmos")
+
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of an evaluation and how they were made.
+
+    Args:
+        rows: the rows.
+        record: command, minutes, hardware, versions, SHA-256 of the weights.
+
+    Chapter: 3.
+    """
+
+    rows: list[Row]
+    record: dict[str, Any]
+
+    @classmethod
+    def load(cls, name: str = "compact", folder: str | Path = RESULTS) -> Results:
+        """Read ``<name>.csv`` and ``<name>.json``; those that come with the package by default.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged.
+        """
+        path = Path(folder) / f"{name}.csv"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; make it by `edmse evaluate {name}`")
+        return cls(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+
+
+def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[System, ...]:
+    """The noisy recording, both baselines, and EDM and PC at the nearest numbers of calls.
+
+    Chapter: 14 EDM against PC, hands on.
+    """
+    samplers = (FAST, PC_FAST, FULL, PC_FULL)
+    return (*BASELINES, *(trained(checkpoint, sampler, device=device) for sampler in samplers))
+
+
+def pairs_of(name: str, size: int | None = None) -> tuple[Pair, ...]:
+    """Pairs of a set: one of `SETS`, or one of `CLEANER`, which is made from *matched*.
+
+    Args:
+        name: the set.
+        size: number of pairs; default 48, or what `CLEANER` says.
+
+    Raises:
+        ValueError: no such set.
+
+    Chapter: 2 The complex spectrogram as data.
+    """
+    if name not in CLEANER:
+        return evaluation_set(name, size or 48)
+    snr, usual = CLEANER[name]
+    pairs = evaluation_set("matched")[:: 48 // usual][: size or usual]
+    return tuple(_with_snr(pair, snr, name) for pair in pairs)
+
+
+def _with_snr(pair: Pair, snr: float, name: str) -> Pair:
+    key = pair.key.replace("matched", name)
+    if math.isinf(snr):
+        return replace(pair, key=key, noisy=pair.clean, snr=snr, noise_type="none")
+    noisy = mix(pair.clean, pair.noisy - pair.clean, snr)
+    return replace(pair, key=key, noisy=noisy, snr=snr)
+
+
+def plan(
+    checkpoint: str | Path = "compact", device: str = "cpu", size: int | None = None
+) -> list[Job]:
+    """All jobs of the standard evaluation, the most needed first.
+
+    Every system on the four sets with one seed; nearly clean and clean input; then two more seeds
+    of the default sampler for the claims on *matched* and *unseen*.
+
+    Args:
+        checkpoint: name or folder.
+        device: where the network runs.
+        size: pairs a set; default all of them. Fewer are for a quick look.
+
+    Chapter: 3.
+    """
+    every = systems(checkpoint, device)
+    full = [system for system in every if system.name == f"EDM, {FULL.steps} steps"]
+    edm = [system for system in every if system.sampler.startswith("EDM")]
+    four = {name: pairs_of(name, size) for name in SETS}
+    cleaner = {name: pairs_of(name, size) for name in CLEANER}
+    claimed = {name: four[name] for name in ("matched", "unseen")}
+    return [
+        *jobs(every, four),
+        *jobs([NOISY, *edm], cleaner),
+        *jobs(full, claimed, SEEDS[1:]),
+    ]
+
+
+def evaluate_checkpoint(
+    checkpoint: str | Path = "compact",
+    out: str | Path = RESULTS,
+    *,
+    workers: int = 2,
+    device: str = "cpu",
+    size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Run the standard evaluation, or go on with it, and write its CSV and JSON files.
+
+    Args:
+        checkpoint: name or folder.
+        out: folder of the files; it is made if its parent exists.
+        workers: processes.
+        device: where the network runs.
+        size: pairs a set; default all of them.
+        progress: called with the numbers of rows done and of all rows.
+
+    Returns:
+        The CSV file, ``<out>/<name of the checkpoint>.csv``.
+
+    Raises:
+        CheckpointError: no such checkpoint, or a damaged one.
+        OSError: the folder cannot be written; rows that were written before stay.
+
+    Chapter: 3.
+    """
+    found = checkpoints.load(checkpoint)
+    path = Path(out) / f"{found.folder.name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    work = plan(checkpoint, device, size)
+    known = {row.identity for row in read(path)} if path.exists() else set()
+    missing = sum(job.empty_row.identity not in known for job in work)
+    before = _minutes_so_far(path, found.sha256)
+    done, started = len(work) - missing, time.monotonic()
+
+    def tell(row: Row) -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, len(work))
+
+    try:
+        evaluate(work, path, workers=workers, progress=tell)
+    finally:  # also after Ctrl-C, so that the minutes of a run in parts add up
+        if missing or not path.with_suffix(".json").exists():
+            minutes = before + (time.monotonic() - started) / 60
+            record = describe_run(found, minutes, done, workers, device)
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            write_bytes(path.with_suffix(".json"), text.encode())
+    return path
+
+
+def _minutes_so_far(path: Path, sha256: str) -> float:
+    """Minutes that earlier runs on the same weights took."""
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
+    return float(record["minutes"]) if record.get("sha256") == sha256 else 0.0
+
+
+def describe_run(
+    found: checkpoints.Checkpoint, minutes: float, rows: int, workers: int, device: str
+) -> dict[str, Any]:
+    """Record of an evaluation: what a reader needs to make it again.
+
+    Chapter: 3.
+    """
+    name = found.folder.name
+    shown = name if found.folder.parent == checkpoints.PRETRAINED else str(found.folder)
+    versions = {p: metadata.version(p) for p in PACKAGES if find_spec(p) is not None}
+    return {
+        "command": f"edmse evaluate {shown}", "checkpoint": name, "sha256": found.sha256,
+        "training_steps": found.record.get("steps"), "rows": rows, "minutes": round(minutes, 1),
+        "hardware": hardware(torch.device(device)), "workers": workers,
+        "python": platform.python_version(), "packages": versions,
+    }  # fmt: skip
