@@ -6,8 +6,17 @@ Chapter: 1 (A noisy recording, enhanced); 14 (EDM against PC, hands on) compares
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from edmse_lite.mixing import MixingConfig
+from edmse_lite.networks import UNetConfig
+from edmse_lite.preconditioning import Preconditioning
+from edmse_lite.processes import SDE
 from edmse_lite.samplers import EDM, PC
+from edmse_lite.sdes import VE
 
 MODEL = "compact"
 """The checkpoint that comes with the package."""
@@ -20,3 +29,99 @@ FAST = EDM(steps=8, s_churn=math.inf)
 
 PREDICTOR_CORRECTOR = PC(steps=15, corrector_steps=1, snr=0.5)
 """SGMSE's sampler at nearly the same cost as the default: 30 calls."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a score model is trained.
+
+    Args:
+        steps: optimiser steps of the whole run; the learning rate falls to zero over them.
+        batch_size: mixtures a step.
+        learning_rate: Adam's, at its highest.
+        warmup: steps over which the learning rate rises from zero.
+        ema: decay of the moving average of the weights, a step.
+        clip: largest norm of the gradient.
+        p_mean, p_std: ln sigma ~ N(p_mean, p_std^2) (Karras et al. 2022, table 1).
+        seed: of everything random.
+        precision: ``fp32``, ``bf16`` or ``fp16`` (the latter two by autocast).
+        save_every, validate_every: steps between training states, between validations.
+        validation_steps: EDM steps of a validation.
+
+    Raises:
+        ValueError: if a number is not positive or the precision is not known.
+
+    Chapter: 10.
+    """
+
+    steps: int = 20_000
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    ema: float = 0.999
+    clip: float = 1.0
+    p_mean: float = -1.5
+    p_std: float = 1.2
+    seed: int = 0
+    precision: str = "fp32"
+    save_every: int = 500
+    validate_every: int = 2_000
+    validation_steps: int = 8
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise ValueError(f"precision must be fp32, bf16 or fp16, got {self.precision!r}")
+        whole = ("steps", "batch_size", "warmup", "save_every", "validate_every")
+        for name in (*whole, "learning_rate", "clip", "p_std", "validation_steps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: a linear rise, then a cosine to zero."""
+        rise = min(1.0, (step + 1) / self.warmup)
+        fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / self.steps)).item())
+        return self.learning_rate * rise * fall
+
+    def decay(self, step: int) -> float:
+        """Decay of the moving average at a step; short at first, then ``ema``."""
+        return min(self.ema, (1 + step) / (10 + step))
+
+    def draw_sigma(self, size: int, generator: torch.Generator) -> Tensor:
+        """Log-normal noise levels, shape (size,), on the CPU."""
+        return (self.p_mean + self.p_std * torch.randn(size, generator=generator)).exp()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes a trained score model: run it with ``edmse train NAME``.
+
+    Args:
+        network: size of the network.
+        sde: schedule, for samplers that walk in t and preconditionings that need it.
+        preconditioning: with sigma_data, the root mean square of r, measured on the mixtures.
+        sigma_range: lowest and highest noise level that a sampler asks for.
+        mixing: what the training mixtures are like.
+        training: how long and how.
+
+    Chapter: 10.
+    """
+
+    network: UNetConfig
+    sde: SDE
+    preconditioning: Preconditioning
+    sigma_range: tuple[float, float]
+    mixing: MixingConfig
+    training: TrainingConfig
+
+
+COMPACT = Recipe(
+    network=UNetConfig(channels=(48, 64, 80, 80, 80), stride=4, y_scale=9.0),
+    sde=VE(sigma_min=0.05, sigma_max=1.0),
+    preconditioning=Preconditioning.edm(sigma_data=0.0875),
+    sigma_range=(0.01, 1.5),
+    mixing=MixingConfig(seconds=2.0),
+    training=TrainingConfig(steps=9_000, batch_size=6, p_mean=-1.7, validate_every=1_500),
+)
+"""The model that comes with the package."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import copy
 import csv
-import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from . import checkpoints
 from .corpora import Pair
 from .denoisers import ScoreModel
-from .mixing import MixingConfig
+from .recipes import TrainingConfig
 from .spectrograms import Spectrogram, level
 
 
@@ -42,69 +41,9 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a score model is trained.
-
-    Args:
-        steps: optimiser steps of the whole run; the learning rate falls to zero over them.
-        batch_size: mixtures a step.
-        learning_rate: Adam's, at its highest.
-        warmup: steps over which the learning rate rises from zero.
-        ema: decay of the moving average of the weights, a step.
-        clip: largest norm of the gradient.
-        p_mean, p_std: ln sigma ~ N(p_mean, p_std^2) (Karras et al. 2022, table 1).
-        seed: of everything random.
-        precision: ``fp32``, ``bf16`` or ``fp16`` (the latter two by autocast).
-        save_every, validate_every: steps between training states, between validations.
-        validation_steps: EDM steps of a validation.
-
-    Raises:
-        ValueError: if a number is not positive or the precision is not known.
-
-    Chapter: 10.
-    """
-
-    steps: int = 20_000
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    warmup: int = 200
-    ema: float = 0.999
-    clip: float = 1.0
-    p_mean: float = -1.5
-    p_std: float = 1.2
-    seed: int = 0
-    precision: str = "fp32"
-    save_every: int = 500
-    validate_every: int = 2_000
-    validation_steps: int = 8
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise ValueError(f"precision must be fp32, bf16 or fp16, got {self.precision!r}")
-        whole = ("steps", "batch_size", "warmup", "save_every", "validate_every")
-        for name in (*whole, "learning_rate", "clip", "p_std", "validation_steps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step: a linear rise, then a cosine to zero."""
-        rise = min(1.0, (step + 1) / self.warmup)
-        fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / self.steps)).item())
-        return self.learning_rate * rise * fall
-
-    def decay(self, step: int) -> float:
-        """Decay of the moving average at a step; short at first, then ``ema``."""
-        return min(self.ema, (1 + step) / (10 + step))
-
-    def draw_sigma(self, size: int, generator: torch.Generator) -> Tensor:
-        """Log-normal noise levels, shape (size,), on the CPU."""
-        return (self.p_mean + self.p_std * torch.randn(size, generator=generator)).exp()
-
-
-def denoising_loss(model: ScoreModel, x0: Tensor, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+def denoising_loss(
+    model: ScoreModel, x0: Tensor, y: Tensor, sigma: Tensor, noise: Tensor
+) -> Tensor:
     r"""Loss of each item, averaged over its bins.
 
     .. math:: \lambda(\sigma)\,\lVert D(x_0 - y + \sigma\varepsilon;\,y,\,\sigma) - (x_0-y)\rVert^2
@@ -215,8 +154,7 @@ class Trainer:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate(self.step)
-        with self._precision():
-            loss = self._batch_loss()
+        loss = self._batch_loss()
         if not loss.isfinite():
             raise TrainingError(
                 f"loss is {loss.item()} at step {self.step + 1}; {self.folder / 'state.pt'} holds "
@@ -244,7 +182,8 @@ class Trainer:
         sigma = config.draw_sigma(len(clean), generator).to(self.device)
         on_device = step_generator(config.seed + 1, self.step, self.device)
         noise = torch.randn(y.shape, dtype=y.dtype, device=self.device, generator=on_device)
-        return denoising_loss(self.model, x0, y, sigma, noise).mean()
+        with self._precision():
+            return denoising_loss(self.model, x0, y, sigma, noise).mean()
 
     def _precision(self) -> torch.autocast | nullcontext[None]:
         if self.config.precision == "fp32":
@@ -318,7 +257,7 @@ class Trainer:
             "command": self.command, "config": asdict(self.config), "steps": self.step,
             "hours": round(self.seconds / 3600, 3),
             "audio_hours": round(self.audio_seconds / 3600, 2),
-            "hardware": hardware(self.device), "torch": torch.__version__,
+            "hardware": describe_device(self.device), "torch": torch.__version__,
         }
 
     def _log(self, progress: Progress) -> None:
@@ -333,7 +272,7 @@ class Trainer:
             writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
 
 
-def hardware(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """The device in words: name of the GPU, or processor and threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
