@@ -74,8 +74,9 @@ def rnnoise(noisy: Tensor, sample_rate: int = 16_000) -> Tensor:
 
     Chapter: 1 A noisy recording, enhanced
     """
-    from torchaudio.functional import resample
+    from .resampling import torchaudio
 
+    resample = torchaudio().functional.resample
     noisy = _checked(noisy)
     wide = resample(noisy.detach().cpu().float(), sample_rate, RNNOISE_RATE)
     clean = _rnnoise_frames(wide)[RNNOISE_DELAY : RNNOISE_DELAY + len(wide)]

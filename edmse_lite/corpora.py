@@ -175,9 +175,9 @@ def read_mono(path: str | Path) -> Tensor:
     if not wave.isfinite().all():
         raise ValueError(f"{path}: holds samples that are not finite; mend or remove the file")
     if rate != SAMPLE_RATE:
-        from torchaudio.functional import resample
+        from .resampling import torchaudio
 
-        wave = resample(wave, rate, SAMPLE_RATE)
+        wave = torchaudio().functional.resample(wave, rate, SAMPLE_RATE)
     return wave
 
 

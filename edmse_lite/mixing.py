@@ -167,8 +167,9 @@ class Mixer:
         return wave[index.to(self.device)]
 
     def _at_random_speed(self, crops: Tensor, generator: torch.Generator) -> Tensor:
-        from torchaudio.functional import resample
+        from .resampling import torchaudio
 
+        resample = torchaudio().functional.resample
         out = crops.new_empty(len(crops), self.samples)
         which = torch.randint(len(SPEEDS), (len(crops),), generator=generator)
         for index, speed in enumerate(SPEEDS):

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edmse_lite.spectrograms import SILENCE_RMS, level
+
 ZERO_CROSSINGS, ROLLOFF = 64, 0.985  # flat within 0.1 dB up to 7.6 kHz, -34 dB at 8 kHz
 NOISE_FRAMES = 64  # frames that share one key of the noise generator
 
@@ -32,11 +34,13 @@ def resampled(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Te
     if source == target:
         yield from blocks
         return
-    from torchaudio.transforms import Resample
+    from .resampling import torchaudio
 
     common = math.gcd(source, target)
     source, target = source // common, target // common
-    resample = Resample(source, target, lowpass_filter_width=ZERO_CROSSINGS, rolloff=ROLLOFF)
+    resample = torchaudio().transforms.Resample(
+        source, target, lowpass_filter_width=ZERO_CROSSINGS, rolloff=ROLLOFF
+    )
     reach = ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF)  # of the filter, samples
     context = source * math.ceil((reach + 1) / source)
     skip = context // source * target  # the same, in samples of the output
@@ -52,26 +56,102 @@ def resampled(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Te
         yield resample(held)[:, skip:]
 
 
-def segments(
-    blocks: Iterable[Tensor], length: int, overlap: int, spare: int
-) -> Iterator[tuple[int, Tensor]]:
-    """Cut a stream into overlapping segments; yield the first sample's number and the segment.
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a stream, with the level that it is divided by.
 
-    Each has ``length`` samples and begins ``overlap`` before the end of the one before it. The
-    last is between ``overlap + spare`` and ``length + spare`` long, so that no segment of a long
-    sound is short of context.
+    Args:
+        start: number of its first sample.
+        wave: its samples, (channels, n).
+        level: (channels, n) where it meets other segments, or (channels, 1).
 
     Chapter: 1.
     """
+
+    start: int
+    wave: Tensor
+    level: Tensor
+
+
+def segments(
+    blocks: Iterable[Tensor], length: int, overlap: int, spare: int
+) -> Iterator[Segment]:
+    """Cut a stream into overlapping segments.
+
+    Each has ``length`` samples and begins ``overlap`` before the end of the one before it. The
+    last is between ``overlap + spare`` and ``length + spare`` long, so that no segment of a long
+    sound is short of context. A segment has one level; in an overlap it goes from the level of
+    the one to the level of the other, so that both segments hold the same samples there.
+
+    Chapter: 1.
+    """
+    before = waiting = None
+    for start, wave in _cut(blocks, length, overlap, spare):
+        after = level(wave)
+        if waiting is not None:
+            yield _levelled(*waiting, before, after, overlap)
+            before = waiting[2]
+        waiting = (start, wave, after)
+    if waiting is not None:
+        yield _levelled(*waiting, before, None, overlap)
+
+
+def _cut(
+    blocks: Iterable[Tensor], length: int, overlap: int, spare: int
+) -> Iterator[tuple[int, Tensor]]:
     start, held = 0, None
     for block in blocks:
         held = block if held is None else torch.cat([held, block], dim=1)
         while held.shape[1] >= length + spare:
-            yield start, held[:, :length]
+            yield start, held[:, :length].clone()
             held = held[:, length - overlap :].clone()
             start += length - overlap
     if held is not None and held.shape[1]:
         yield start, held
+
+
+def _levelled(
+    start: int, wave: Tensor, own: Tensor, before: Tensor | None, after: Tensor | None,
+    overlap: int,
+) -> Segment:  # fmt: skip
+    """Make a segment out of its own level and those of its neighbours, each (channels, 1)."""
+    if before is None and after is None:
+        return Segment(start, wave, own)
+    levels = own.expand(wave.shape).clone()
+    ramp = torch.linspace(0, 1, overlap)
+    if before is not None:
+        levels[:, :overlap] = before ** (1 - ramp) * own**ramp
+    if after is not None:
+        levels[:, -overlap:] = own ** (1 - ramp) * after**ramp
+    return Segment(start, wave, levels)
+
+
+def extended(wave: Tensor, samples: int) -> Tensor:
+    """Append so many samples to (channels, n): the end, mirrored, then zeros.
+
+    A network pads what does not fit its grid with frames that hold neither speech nor diffusion
+    noise; what comes before them suffers. Mirrored sound is harmless.
+
+    Chapter: 1.
+    """
+    mirrored = wave.flip(1)[:, 1 : samples + 1]
+    return functional.pad(torch.cat([wave, mirrored], dim=1), (0, samples - mirrored.shape[1]))
+
+
+def awake(wave: Tensor, block: int = 256) -> Tensor:
+    """Gain that is 0 where all is silent (below -100 dB) for 40 ms or more, elsewhere 1.
+
+    Args:
+        wave: (channels, samples).
+        block: grid of the gain, samples; it moves from 0 to 1 within one.
+
+    Chapter: 1.
+    """
+    samples = wave.shape[1]
+    whole = functional.pad(wave.abs(), (0, -samples % block))
+    loud = (whole.unflatten(1, (-1, block)).amax(dim=2) > SILENCE_RMS).to(wave.dtype)
+    near = functional.max_pool1d(loud[:, None], 5, stride=1, padding=2)  # (channels, 1, blocks)
+    return functional.interpolate(near, scale_factor=float(block), mode="linear")[:, 0, :samples]
 
 
 def joined(pieces: Iterable[Tensor], overlap: int) -> Iterator[Tensor]:
