@@ -99,13 +99,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_train(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("train", help="train a score model on the bundled corpus")
     parser.add_argument("name", choices=("compact",), help="what to train")
-    parser.add_argument("--out", type=Path, default=Path("runs/compact"), help="folder of the run")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/compact"),
+        help="folder of the run; one that was stopped goes on (default runs/compact)",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimiser steps of the whole run")
     parser.add_argument("--batch", type=int, help="mixtures a step")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the arithmetic")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument("--seed", type=int, help="of everything random")
     parser.add_argument("--warm-start", type=Path, metavar="FOLDER", help="begin with its weights")
     parser.set_defaults(run=commands.train)
 
@@ -113,7 +115,14 @@ def _add_train(adder: argparse._SubParsersAction) -> None:
 def _add_evaluate(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("evaluate", help="score a model on the evaluation sets")
     parser.add_argument("--sets", nargs="+", default=["matched", "unseen"], metavar="SET")
-    parser.add_argument("--out", type=Path, help="CSV file with a row for each clip; continued")
+    parser.add_argument(
+        "--standard", action="store_true",
+        help="all that the results page shows: four sets, baselines, EDM and PC, and a model card",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path,
+        help="CSV file with a row for each clip; continued. With --standard a folder",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, help="runs of the sampler (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--baselines", action="store_true", help="noisereduce and RNNoise as well")

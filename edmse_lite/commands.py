@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edmse_lite.enhancement import Enhancer
     from edmse_lite.samplers import Sampler
-    from edmse_lite.studies import Row, System
+    from edmse_lite.studies import Row
+    from edmse_lite.systems import System
 
 FAILED = 2  # exit code
 
@@ -142,16 +143,29 @@ def _device(name: str) -> str:
 
 
 def train(args: Namespace) -> int:
-    """Train a score model, or go on with a run."""
-    from edmse_lite import training
+    """Train a score model; a run that was stopped goes on."""
+    from tqdm import tqdm
 
+    from edmse_lite import checkpoints, recipes, runs, training
+
+    given = {
+        "steps": args.steps, "batch_size": args.batch, "precision": args.precision,
+        "seed": args.seed,
+    }  # fmt: skip
+    given = {key: value for key, value in given.items() if value is not None}
+    device = _device(args.device)
     try:
-        training.train(
-            args.name, args.out, steps=args.steps, batch_size=args.batch,
-            device=_device(args.device), precision=args.precision, seed=args.seed,
-            resume=args.resume, warm_start=args.warm_start, command=args.command_line,
-        )  # fmt: skip
-    except (training.TrainingError, ValueError) as error:
+        settings = replace(recipes.COMPACT.training, **given)
+        recipe = replace(recipes.COMPACT, training=settings)
+        run = runs.train(recipe, args.out, device, args.warm_start, args.command_line)
+        with tqdm(total=settings.steps, unit="step", dynamic_ncols=True) as bar:
+            for progress in run:
+                bar.update(progress.step - bar.n)
+                bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+                if progress.validation:
+                    scores = (f"{name} {value:.3f}" for name, value in progress.validation.items())
+                    bar.write(f"step {progress.step}: {', '.join(scores)}")
+    except (training.TrainingError, checkpoints.CheckpointError, ValueError, OSError) as error:
         raise CommandError(str(error)) from None
     return 0
 
@@ -163,6 +177,8 @@ def evaluate(args: Namespace) -> int:
     from edmse_lite import studies
     from edmse_lite.mixing import evaluation_set
 
+    if args.standard:
+        return _evaluate_all(args)
     _check_sets(args.sets)
     sets = {name: evaluation_set(name) for name in args.sets}
     jobs = studies.jobs(_systems(args), sets, range(args.seeds))
@@ -173,38 +189,48 @@ def evaluate(args: Namespace) -> int:
             )
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from None
-    print(f"{'set':14} {'system':10} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
+    print(f"{'set':14} {'system':16} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
     for name, system in dict.fromkeys((row.evaluation_set, row.system) for row in rows):
         some = [row for row in rows if (row.evaluation_set, row.system) == (name, system)]
         cells = [_mean(some, score) for score in ("pesq", "estoi", "si_sdr")]
-        print(f"{name:14} {system:10} " + " ".join(f"{cell:>22}" for cell in cells))
+        print(f"{name:14} {system:16} " + " ".join(f"{cell:>22}" for cell in cells))
     return 0
 
 
 def _systems(args: Namespace) -> list[System]:
-    from edmse_lite import checkpoints, studies
+    from edmse_lite import checkpoints, systems
 
-    sampler, device = _sampler(args), _device(args.device)
     try:
-        checkpoint = checkpoints.load(args.model)
+        ours = systems.trained(args.model, _sampler(args), device=_device(args.device))
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
-    ours = studies.System(
-        name="ours",
-        enhance=studies.Trained(args.model, sampler, device),
-        checkpoint=checkpoint.sha256[:12],
-        schedule=repr(checkpoint.model.sde),
-        preconditioning=repr(checkpoint.model.preconditioning),
-        sampler=studies.describe(sampler),
-        steps=sampler.steps,
-        nfe=studies.count_calls(sampler),
-    )
-    baselines = [
-        studies.System("gating", studies.spectral_gating),
-        studies.System("rnnoise", studies.rnnoise),
-    ]
-    others = baselines if args.baselines else []
-    return [studies.System("noisy", studies.noisy), *others, ours]
+    others = systems.BASELINES if args.baselines else [systems.NOISY]
+    return [*others, ours]
+
+
+def _evaluate_all(args: Namespace) -> int:
+    """Run the standard evaluation; write its CSV, its record and the model card."""
+    from tqdm import tqdm
+
+    from edmse_lite import cards, checkpoints, evaluation
+
+    out = args.out or Path("results")
+    try:
+        with tqdm(unit="clip", disable=None) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            path = evaluation.evaluate_checkpoint(
+                args.model, out, workers=args.workers, device=_device(args.device),
+                progress=progress,
+            )  # fmt: skip
+        card = cards.write_card(args.model, out)
+    except (checkpoints.CheckpointError, OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    print(f"{path}\n{path.with_suffix('.json')}\n{card}")
+    return 0
 
 
 def _mean(rows: list[Row], score: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,20 @@ from edmse_lite.audio import check_samples, check_target, reading, sample_kind, 
 from edmse_lite.denoisers import Denoiser
 from edmse_lite.processes import SDE
 from edmse_lite.samplers import Sampler
-from edmse_lite.spectrograms import SAMPLE_RATE, SILENCE_RMS, Spectrogram, level
-from edmse_lite.streams import FrameNoise, joined, limited, resampled, segments
+from edmse_lite.spectrograms import SAMPLE_RATE, Spectrogram
+from edmse_lite.streams import (
+    FrameNoise,
+    Segment,
+    awake,
+    extended,
+    joined,
+    limited,
+    resampled,
+    segments,
+)
 
 GRAIN = 4096  # samples; a network that halves time four times sees the same grid in each segment
-SEGMENT, OVERLAP, SPARE = 40 * GRAIN, 4 * GRAIN, 20 * GRAIN  # 10.2 s, 1.0 s, 5.1 s
+SEGMENT, OVERLAP, SPARE = 40, 4, 20  # grains: 10.2 s, 1.0 s, 5.1 s
 CHANNELS_AT_ONCE = 8
 LOWEST_RATE = 1_000  # Hz
 PEAK = 0.99  # of what is written as whole numbers, or encoded
@@ -38,7 +48,7 @@ class Enhancer:
     """Enhances noisy speech: any length, any rate, one or many channels.
 
     The model works at 16 kHz: what lies above 8 kHz is lost. Each channel is enhanced on its own,
-    with the same diffusion noise. Frames of silence (below -100 dB) come out as zeros.
+    with the same diffusion noise. Silence (all samples below -100 dB) comes out as zeros.
 
     Args:
         denoiser: a score model, or any other denoiser.
@@ -165,34 +175,40 @@ class Enhancer:
         self, blocks: Iterable[Tensor], seed: int, progress: Progress
     ) -> Iterator[Tensor]:
         """Enhance a stream at 16 kHz."""
-        cut = segments(blocks, SEGMENT, OVERLAP, SPARE)
-        pieces = (self._segment(wave, start, seed, progress) for start, wave in cut)
-        return joined(pieces, OVERLAP)
+        hop = self.spectrogram.hop  # one hop less: the frames are then a multiple of 16
+        overlap = OVERLAP * GRAIN - hop
+        cut = segments(blocks, SEGMENT * GRAIN - hop, overlap, SPARE * GRAIN)
+        return joined((self._segment(segment, seed, progress) for segment in cut), overlap)
 
-    def _segment(self, wave: Tensor, start: int, seed: int, progress: Progress) -> Tensor:
-        """Enhance (channels, samples) at 16 kHz, whose first sample has the number ``start``."""
-        new = wave.shape[1] - (OVERLAP if start else 0)
+    def _segment(self, segment: Segment, seed: int, progress: Progress) -> Tensor:
+        """Enhance (channels, samples) at 16 kHz."""
+        channels, samples = segment.wave.shape
+        hop = self.spectrogram.hop
+        new = samples - (OVERLAP * GRAIN - hop if segment.start else 0)
         out = []
-        for part in wave.split(CHANNELS_AT_ONCE):
-            noise = FrameNoise(seed, start // self.spectrogram.hop)
-            share = len(part) / len(wave) * new / SAMPLE_RATE / self.sampler.steps
-            out.append(self._sample(part, noise, lambda share=share: progress(share)))
+        parts = [part.split(CHANNELS_AT_ONCE) for part in (segment.wave, segment.level)]
+        for wave, scale in zip(*parts, strict=True):
+            noise = FrameNoise(seed, segment.start // hop)
+            step_done = partial(
+                progress, new / SAMPLE_RATE / self.sampler.steps * len(wave) / channels
+            )
+            gate = awake(wave)
+            if bool(gate.any()):
+                levelled = extended(wave / scale, -(samples + hop) % GRAIN)
+                enhanced = self._sample(levelled, noise, step_done)[:, :samples]
+                out.append(enhanced * scale * gate)
+            else:
+                out.append(torch.zeros_like(wave))
         return torch.cat(out)
 
     @torch.no_grad()
-    def _sample(self, wave: Tensor, noise: FrameNoise, stepped: Callable[[], None]) -> Tensor:
-        """Enhance (B, samples) at 16 kHz by one run of the sampler."""
-        wave = wave.to(self.device)
-        scale = level(wave)  # (B, 1)
-        linear = self.spectrogram.stft(wave / scale)  # (B, 1, F, L) complex
-        awake = _frame_rms(linear, self.spectrogram) * scale[..., None, None] > SILENCE_RMS
-        x0_hat = torch.zeros_like(linear)
-        if bool(awake.any()):
-            y = self.spectrogram.compress(linear)
-            for step in self.sampler.iterate(self.denoiser, self.sde, y, generator=noise):
-                x0_hat = step.x0_hat * awake
-                stepped()
-        return (self.spectrogram.inverse(x0_hat, wave.shape[1]) * scale).cpu()
+    def _sample(self, wave: Tensor, noise: FrameNoise, step_done: Callable[[], None]) -> Tensor:
+        """Enhance levelled (B, samples) by one run of the sampler."""
+        y = self.spectrogram.forward(wave.to(self.device))  # (B, 1, F, L) complex
+        for step in self.sampler.iterate(self.denoiser, self.sde, y, generator=noise):
+            x0_hat = step.x0_hat
+            step_done()
+        return self.spectrogram.inverse(x0_hat, wave.shape[1]).cpu()
 
 
 def enhance_file(
@@ -234,12 +250,6 @@ def _device_of(denoiser: Denoiser) -> torch.device:
     parameters = denoiser.parameters() if isinstance(denoiser, torch.nn.Module) else iter(())
     first = next(parameters, None)
     return torch.device("cpu") if first is None else first.device
-
-
-def _frame_rms(linear: Tensor, spectrogram: Spectrogram) -> Tensor:
-    """Root mean square of the samples under each frame, (B, 1, 1, L)."""
-    power = linear.abs().square().mean(dim=2, keepdim=True)
-    return (power / (spectrogram.n_fft / 2)).sqrt()  # the squared window sums to n_fft / 2
 
 
 def _as_channels(noisy: Audio) -> Tensor:
