@@ -181,12 +181,13 @@ def test_training_lowers_the_loss(tmp_path, mixer):
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
-def test_mixed_precision_stays_close(tmp_path, mixer, precision):
-    full = next(trainer(tmp_path / "a", mixer).run()).loss
-    mixed = next(trainer(tmp_path / "b", mixer, precision=precision).run()).loss
-    assert mixed == pytest.approx(full, rel=0.02)
-    assert mixed != full  # it did compute in another precision
+def test_mixed_precision_stays_close(tmp_path, mixer):
+    full, mixed = (
+        [progress.loss for progress in trainer(tmp_path / name, mixer, precision=name).run()]
+        for name in ("fp32", "bf16")
+    )
+    assert mixed == pytest.approx(full, rel=0.05)
+    assert mixed[1:] != full[1:]  # the first loss is that of F = 0, in any precision
 
 
 @settings(deadline=None, max_examples=50)
