@@ -61,7 +61,7 @@ def check_weights(results: Results, checkpoint: str | Path = "compact") -> None:
     if stored != {sha256[:HASH_DIGITS]} or results.record.get("sha256") != sha256:
         raise Disagreement(
             f"the results are those of the weights {', '.join(sorted(stored)) or 'none'}, the "
-            f"checkpoint has {sha256[:HASH_DIGITS]}; run `edmse evaluate {checkpoint}`"
+            f"checkpoint has {sha256[:HASH_DIGITS]}; run `edmse evaluate --standard --model {checkpoint}`"
         )
 
 

@@ -71,7 +71,7 @@ class Results:
         """
         path = Path(folder) / f"{name}.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; make it by `edmse evaluate {name}`")
+            raise FileNotFoundError(f"{path}: no such file; make it by `edmse evaluate --standard --model {name}`")
         return cls(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
 
 
@@ -213,7 +213,7 @@ def describe_run(
     shown = name if found.folder.parent == checkpoints.PRETRAINED else str(found.folder)
     versions = {p: metadata.version(p) for p in PACKAGES if find_spec(p) is not None}
     return {
-        "command": f"edmse evaluate {shown}", "checkpoint": name, "sha256": found.sha256,
+        "command": f"edmse evaluate --standard --model {shown}", "checkpoint": name, "sha256": found.sha256,
         "training_steps": found.record.get("steps"), "rows": rows, "minutes": round(minutes, 1),
         "hardware": hardware(torch.device(device)), "workers": workers,
         "python": platform.python_version(), "packages": versions,

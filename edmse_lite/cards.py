@@ -1,0 +1,171 @@
+"""The model card: what a checkpoint is, how it was made, how good it is, and where it stops.
+
+It is written from the checkpoint's own record and from the rows of its evaluation; no number in
+it is typed by hand.
+
+Chapter: 10 The compact score model, trained on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from . import checkpoints
+from .confirmation import check_weights
+from .evaluation import FAST, FULL, SETS, Results
+from .files import write_bytes
+from .studies import Row
+from .tables import Table, cell, differences_table, mean, means_table, names, shared, where
+
+SHOWN = ("pesq", "estoi", "si_sdr", "dnsmos_ovrl")
+
+PURPOSE = """\
+Removes environmental noise from recordings of speech, 16 kHz. It was made to teach diffusion
+speech enhancement on small machines: small enough to train and run on a CPU. It is the default
+of `edmse enhance` and of `Enhancer.from_pretrained`. It is not made for hearing aids, for
+evidence, for emergency calls, or for anything else where a wrong word does harm.
+"""
+
+LIMITS = """\
+* **Three training speakers**, reading telephone prompts in four languages (English and Spanish
+  are one woman). Results on them say nothing about speakers in general; the unseen test has one
+  more voice.
+* Prompts are studio recordings without reverberation, coded as G.722 and Opus; noise is 93 field
+  recordings of ten types. Rooms, babble of many people, music, clipping and telephone lines were
+  not measured.
+* It is a generative model: at low mixture SNR it can invent or swap sounds and whole words, and
+  sound fluent doing so. No word error rate was measured for this card.
+* Above 8 kHz there is nothing in its output. Each run draws diffusion noise, so two seeds differ.
+* Its PESQ on already clean input is below 4.64, that of the input itself: see *Clean input*.
+"""
+
+LICENCE = """\
+Code: MIT. The weights were trained on recordings of which most are under CC BY-SA 3.0 and CC BY
+3.0, the others CC0 or in the public domain. Whether weights are an adaptation of what they were
+trained on is not settled. The careful reading is taken here: the weights are offered under
+**CC BY-SA 4.0**, to which CC BY-SA 3.0 allows adaptations to move (its section 4b, "a later
+version of this License"), with attribution to the authors in `edmse_lite/corpus/manifest.csv`.
+Enhanced audio is an adaptation of the recording that you put in; its licence is that
+recording's matter.
+"""
+
+
+def model_card(checkpoint: str | Path, results: Results) -> str:
+    """Model card in Markdown.
+
+    Args:
+        checkpoint: name or folder.
+        results: the standard evaluation of these weights.
+
+    Raises:
+        Disagreement: the results are those of other weights.
+        CheckpointError: no such checkpoint, or a damaged one.
+
+    Chapter: 10.
+    """
+    check_weights(results, checkpoint)
+    found = checkpoints.load(checkpoint)
+    config = json.loads((found.folder / checkpoints.CONFIG).read_text(encoding="utf-8"))
+    parts = [
+        f"# Model card: {found.folder.name}",
+        "This page was written by `edmse evaluate --standard`.",
+        "## What it is for", PURPOSE,
+        "## What it is", _description(config).markdown(),
+        "## How it was trained", _training(config.get("training", {})),
+        "## How good it is", _scores(results),
+        "## Where it stops", LIMITS,
+        "## Licence", LICENCE,
+    ]  # fmt: skip
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def write_card(checkpoint: str | Path, results: str | Path) -> Path:
+    """Write the card as ``README.md`` into the checkpoint's folder; `results` is a folder.
+
+    Raises:
+        Disagreement: the results are those of other weights.
+        OSError: the folder cannot be written.
+
+    Chapter: 10.
+    """
+    folder = checkpoints.find(checkpoint)
+    path = folder / "README.md"
+    text = model_card(checkpoint, Results.load(folder.name, results))
+    write_bytes(path, text.encode())
+    return path
+
+
+def _description(config: dict[str, Any]) -> Table:
+    weights, network = config["weights"], config["network"]
+    rows = [
+        ["Network", f"U-Net, {weights['parameters']:,} parameters, channels "
+         + " ".join(map(str, network["channels"]))],
+        ["Weights", f"`{weights['file']}`, {weights['dtype']}, computed in float32"],
+        ["SHA-256", f"`{weights['sha256']}`"],
+        ["Schedule", _settings(config["sde"])],
+        ["Preconditioning", _settings(config["preconditioning"])],
+        ["Noise levels", " … ".join(f"{level:g}" for level in config["sigma_range"] or ())],
+        ["Spectrogram", _settings(config["spectrogram"])],
+        ["Sample rate", f"{config['sample_rate']} Hz"],
+        ["Level", f"input is brought to a root mean square of {config['reference_rms']:g}"],
+    ]  # fmt: skip
+    return Table(["What", "Value"], rows)
+
+
+def _settings(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in fields.items())
+
+
+def _training(record: dict[str, Any]) -> str:
+    data = (
+        "Speech and noise of the bundled corpus, split *train*: 75 minutes of prompts, 29 minutes "
+        "of field recordings, mixed on the fly. `edmse_lite/corpus/README.md` describes them."
+    )
+    titles = {
+        "steps": "Steps", "audio_hours": "Hours of mixtures seen", "hours": "Hours of training",
+        "hardware": "Hardware", "torch": "PyTorch", "config": "Settings", "mixing": "Mixtures",
+        "command": "Command",
+    }  # fmt: skip
+    rows = []
+    for key, value in record.items():
+        shown = _settings(value) if isinstance(value, dict) else str(value)
+        shown = f"`{shown}`" if key == "command" else shown
+        rows.append([titles.get(key, key.replace("_", " ").capitalize()), shown])
+    return f"{data}\n\n{Table(['What', 'Value'], rows).markdown()}"
+
+
+def _scores(results: Results) -> str:
+    record, rows = results.record, results.rows
+    parts = [
+        "Mean and 95 % interval, a bootstrap over noise recordings. Sets are {seen, unseen voice} "
+        "× {seen, unseen types of noise}, mixture SNR 0, 5 and 10 dB, clips of 4 s. "
+        f"Made by `{record['command']}` in {record['minutes']:.0f} minutes on "
+        f"{record['hardware']}, {record['workers']} processes."
+    ]
+    for name in SETS:
+        some = where(rows, evaluation_set=name)
+        if some:
+            count = len({row.key for row in some})
+            parts += [f"### {name} ({count} pairs)", means_table(some, SHOWN).markdown()]
+            parts.append(differences_table(
+                some, f"EDM, {FULL.steps} steps", names(some)[:3], SHOWN).markdown())  # fmt: skip
+    parts += ["### Clean input", clean_input_table(rows).markdown()]
+    parts.append("A star marks differences whose interval excludes zero.")
+    return "\n\n".join(parts)
+
+
+def clean_input_table(rows: list[Row]) -> Table:
+    """PESQ of nearly clean and of clean input, and what enhancement makes of it.
+
+    Chapter: 1 A noisy recording, enhanced.
+    """
+    body = []
+    for name, title in (("clean-20dB", "mixture SNR 20 dB"), ("clean", "clean")):
+        some = shared(where(rows, evaluation_set=name, seed=0), "pesq")
+        systems = ("Noisy", *(f"EDM, {sampler.steps} steps" for sampler in (FAST, FULL)))
+        found = [mean(where(some, system=system), "pesq") for system in systems]
+        body.append([title, *map(cell, found)])
+    return Table(["Input", "PESQ of it", f"EDM, {FAST.steps} steps", f"EDM, {FULL.steps} steps"],
+                 body)  # fmt: skip
