@@ -20,6 +20,7 @@ from sphinx.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOUND = re.compile(r"data:audio/(\w[\w.+-]*);base64,([A-Za-z0-9+/=]{200,})")
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 SUFFIX = {"mpeg": "mp3", "mp3": "mp3", "x-wav": "wav", "wav": "wav", "ogg": "ogg"}
 
 
@@ -55,6 +56,11 @@ def sound_to_file(match: re.Match, outdir: Path, static: str) -> str:
 
 def rewrite_body(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """Make a page's body light and narrow: sound in files, lazy pictures, boxed tables."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if getattr(script, "attributes", {}).get("type") != WIDGET_STATE  # nothing reads it
+    ]
     body = context.get("body")
     if not body:
         return
