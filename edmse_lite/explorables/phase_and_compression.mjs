@@ -164,6 +164,7 @@ function slider(label, min, max, step, value, onInput) {
   const id = `edmse-slider-${(count += 1)}`;
   const output = element("output"), input = element("input", { type: "range", id, className: "ed-range" });
   output.htmlFor = id;
+  output.style.marginInlineStart = ".4em";
   Object.assign(input, { min, max, step, value });
   input.addEventListener("input", onInput);
   const name = element("label", { htmlFor: id, textContent: `${label} ` });
