@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import checkpoints
-from .evaluation import SETS, Results, pairs_of, systems
+from .evaluation import SETS, Results, command_for, pairs_of, systems
 from .studies import SCORES, Job, Row, measure
 from .systems import HASH_DIGITS
 
@@ -61,7 +61,7 @@ def check_weights(results: Results, checkpoint: str | Path = "compact") -> None:
     if stored != {sha256[:HASH_DIGITS]} or results.record.get("sha256") != sha256:
         raise Disagreement(
             f"the results are those of the weights {', '.join(sorted(stored)) or 'none'}, the "
-            f"checkpoint has {sha256[:HASH_DIGITS]}; run `edmse evaluate --standard --model {checkpoint}`"
+            f"checkpoint has {sha256[:HASH_DIGITS]}; run `{command_for(checkpoint)}`"
         )
 
 

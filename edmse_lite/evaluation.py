@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -28,7 +29,6 @@ from .mixing import evaluation_set, mix
 from .samplers import EDM, PC
 from .studies import Job, Row, evaluate, jobs, read
 from .systems import BASELINES, NOISY, System, trained
-from .training import hardware
 
 RESULTS = Path(__file__).parent / "results"
 """Where the results that come with the package are."""
@@ -71,8 +71,16 @@ class Results:
         """
         path = Path(folder) / f"{name}.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; make it by `edmse evaluate --standard --model {name}`")
+            raise FileNotFoundError(f"{path}: no such file; make it by `{command_for(name)}`")
         return cls(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+
+
+def command_for(checkpoint: str | Path) -> str:
+    """Command that runs the standard evaluation of a checkpoint.
+
+    Chapter: 3.
+    """
+    return f"edmse evaluate --standard --model {checkpoint}"
 
 
 def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[System, ...]:
@@ -99,7 +107,8 @@ def pairs_of(name: str, size: int | None = None) -> tuple[Pair, ...]:
     if name not in CLEANER:
         return evaluation_set(name, size or 48)
     snr, usual = CLEANER[name]
-    pairs = evaluation_set("matched")[:: 48 // usual][: size or usual]
+    size = size or usual
+    pairs = evaluation_set("matched", size * (48 // usual))[:: 48 // usual]
     return tuple(_with_snr(pair, snr, name) for pair in pairs)
 
 
@@ -213,8 +222,21 @@ def describe_run(
     shown = name if found.folder.parent == checkpoints.PRETRAINED else str(found.folder)
     versions = {p: metadata.version(p) for p in PACKAGES if find_spec(p) is not None}
     return {
-        "command": f"edmse evaluate --standard --model {shown}", "checkpoint": name, "sha256": found.sha256,
+        "command": command_for(shown), "checkpoint": name, "sha256": found.sha256,
         "training_steps": found.record.get("steps"), "rows": rows, "minutes": round(minutes, 1),
-        "hardware": hardware(torch.device(device)), "workers": workers,
+        "hardware": hardware(device), "workers": workers,
         "python": platform.python_version(), "packages": versions,
     }  # fmt: skip
+
+
+def hardware(device: str) -> str:
+    """Name of the GPU, or of the processor and the number of its cores.
+
+    Chapter: 10 The compact score model, trained on a GPU.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{named[0] if named else platform.machine()}, {os.cpu_count()} cores"

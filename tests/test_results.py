@@ -1,0 +1,270 @@
+"""Tables say what the rows say; claims hold only if every interval does; the card is current."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edmse_lite import cards, charts, checkpoints, claims, confirmation, evaluation, mixing, tables
+from edmse_lite.corpora import Corpus
+from edmse_lite.evaluation import Results
+from edmse_lite.intervals import Interval, paired_interval
+from edmse_lite.studies import Row
+
+
+def row(system: str, clip: int, pesq: float, seed: int = 0, **changes: object) -> Row:
+    made = Row(
+        system, "", "", "", "", 0, 15 if system == "ours" else 0, "matched", f"matched-{clip}",
+        (0.0, 5.0, 10.0)[clip % 3], ("wind", "rain")[clip // 3 % 2], f"file-{clip // 2}", "june",
+        seed, pesq=pesq, estoi=0.5, si_sdr=10 * pesq,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def study(lift: float = 0.3, clips: int = 12, seeds: int = 1) -> list[Row]:
+    """Rows of "theirs" and "ours"; ours is better by `lift`, a little more on some clips."""
+    theirs = [row("theirs", i, 1 + 0.1 * (i % 5)) for i in range(clips)]
+    ours = [
+        row("ours", i, 1 + 0.1 * (i % 5) + lift + 0.01 * (i % 3) + 0.001 * s, seed=s)
+        for s in range(seeds) for i in range(clips)
+    ]  # fmt: skip
+    return theirs + ours
+
+
+def numbers(text: str) -> list[float]:
+    return [float(n) for n in re.findall(r"\d+\.\d+", text.replace("−", "-"))]
+
+
+def test_a_mean_is_the_mean_and_clusters_are_noise_recordings() -> None:
+    found = tables.mean(tables.where(study(), system="theirs"), "pesq")
+    assert abs(found.mean - sum(1 + 0.1 * (i % 5) for i in range(12)) / 12) < 1e-12
+    assert (found.n, found.clusters) == (12, 6)
+
+
+def test_a_difference_is_paired_clip_by_clip() -> None:
+    rows = study()
+    found = tables.difference(rows[::-1], "ours", "theirs", "pesq")  # the order is nothing
+    assert abs(found.mean - 0.31) < 1e-9
+    assert found.high - found.low < 0.02  # what clips have in common cancels
+    back = tables.difference(rows, "theirs", "ours", "pesq")
+    assert abs(back.mean + found.mean) < 1e-9
+
+
+def test_seeds_are_paired_with_the_same_seed_or_with_the_only_one() -> None:
+    rows = study(seeds=3)
+    pairs = tables.pair_up(rows, "ours", "theirs")
+    assert len(pairs) == 36 and all(one.key == two.key for one, two in pairs)
+    other = [replace(r, system="other", pesq=r.pesq - 0.1) for r in rows if r.system == "ours"]
+    pairs = tables.pair_up(rows + other, "ours", "other")
+    assert len(pairs) == 36 and all(one.seed == two.seed for one, two in pairs)
+
+
+def test_a_clip_that_one_system_failed_is_left_out_for_all() -> None:
+    rows = study()
+    rows[3] = replace(rows[3], pesq=math.nan)
+    kept = tables.shared(rows, "pesq")
+    assert len(kept) == 22 and "matched-3" not in {r.key for r in kept}
+    assert len(tables.shared(rows, "si_sdr")) == 24
+    assert tables.difference(rows, "ours", "theirs", "pesq").n == 11
+
+
+def test_systems_without_a_clip_in_common_are_named() -> None:
+    with pytest.raises(ValueError, match="ours and nobody share no clip"):
+        tables.difference(study(), "ours", "nobody", "pesq")
+
+
+def test_the_table_of_means_shows_means_and_marks_the_best() -> None:
+    table = tables.means_table(study(0.305, seeds=3), ("pesq", "si_sdr"))
+    assert list(table.header) == ["System", "NFE", "PESQ", "SI-SDR, dB"]
+    theirs, ours = table.rows
+    assert theirs[:2] == ["theirs", "–"] and ours[:2] == ["ours", "15"]
+    assert theirs[2].startswith("1.18<br>") and ours[2].startswith("<strong>1.49</strong><br>")
+    assert ours[3].startswith("<strong>14.9</strong>") and "<strong>" not in theirs[3]
+
+
+def test_the_table_of_differences_marks_what_excludes_zero() -> None:
+    table = tables.differences_table(study(), "ours", ["theirs"], ("pesq", "estoi"))
+    ((name, pesq, estoi),) = table.rows
+    assert name == "ours minus theirs" and pesq.startswith("+0.31") and pesq.endswith(" *")
+    assert estoi.startswith("0.000") and not estoi.endswith("*")
+
+
+def test_cells_are_narrow_and_use_a_minus_sign() -> None:
+    assert tables.cell(Interval(-1.234, -2.0, 0.0, 5, 3)) == (
+        "−1.23<br><small>[−2.00 … 0.00]</small>"
+    )
+    assert "[– … –]" in tables.cell(Interval(1.0, math.nan, math.nan, 5, 1))
+
+
+def test_html_and_markdown_hold_the_same_numbers() -> None:
+    table = tables.means_table(study(), ("pesq",))
+    page, text = table._repr_html_(), table.markdown()
+    assert numbers(page) == numbers(text) and len(numbers(text)) == 6
+    assert page.count('scope="row"') == 2 and page.count('scope="col"') == 3
+    assert all(line.count("|") == 4 for line in text.splitlines())
+
+
+def test_groups_are_sorted_and_hold_their_rows_only() -> None:
+    found = tables.by_group(study(), "pesq", lambda r: r.mixture_snr)
+    assert list(found) == ["theirs", "ours"] and list(found["ours"]) == [0.0, 5.0, 10.0]
+    assert all(interval.n == 4 for interval in found["ours"].values())
+    expected = sum(1 + 0.1 * (i % 5) for i in range(0, 12, 3)) / 4
+    assert abs(found["theirs"][0.0].mean - expected) < 1e-12
+    table = tables.groups_table(found, "pesq", "PESQ at", " dB")
+    assert [line[0] for line in table.rows] == ["0 dB", "5 dB", "10 dB"]
+
+
+def test_charts_draw_every_mean_once() -> None:
+    by_snr = tables.by_group(study(), "pesq", lambda r: r.mixture_snr)
+    (axes,) = charts.over_axis(by_snr, "mixture SNR, dB", "PESQ").axes
+    drawn = {float(y) for line in axes.lines[::3] for y in line.get_ydata()}
+    means = {i.mean for found in by_snr.values() for i in found.values()}
+    assert means <= drawn and axes.get_xlabel() == "mixture SNR, dB"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["theirs", "ours"]
+    one = tables.by_group(study(clips=2), "pesq", lambda r: r.noise_type)  # no interval
+    (axes,) = charts.over_groups(one, "PESQ").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["wind"]
+
+
+MARGINS = {"pesq": 0.05, "si_sdr": 0.5}
+
+
+def card(rows: list[Row], goal: str = "better", margins: dict = MARGINS) -> claims.Card:
+    compared = claims.compare_systems(rows, "matched", "ours", ["theirs"], margins)
+    return claims.Card("Ours is better", compared, "edmse evaluate", 12, 1, goal)
+
+
+@pytest.mark.parametrize(
+    ("lift", "verdict"), [(0.3, "holds"), (-0.3, "does not hold"), (-0.01, "does not hold")]
+)
+def test_a_claim_holds_only_above_zero(lift: float, verdict: str) -> None:
+    assert card(study(lift)).verdict == verdict
+
+
+def test_a_claim_without_enough_evidence_is_inconclusive() -> None:
+    rows = [
+        replace(r, pesq=r.pesq + (0.9 if int(r.key[8:]) % 4 < 2 else -0.9))
+        if r.system == "ours" else r for r in study(0.1)
+    ]  # fmt: skip
+    assert card(rows, margins={"pesq": 0.05}).verdict == "inconclusive at this scale"
+
+
+def test_one_bad_comparison_spoils_a_claim() -> None:
+    worse = [replace(r, si_sdr=r.si_sdr - 20 * (r.system == "ours")) for r in study(0.3)]
+    assert card(worse).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("lift", "verdict"), [(0.3, "holds"), (-0.1, "holds"), (-0.4, "does not hold")]
+)
+def test_not_worse_means_within_the_margin(lift: float, verdict: str) -> None:
+    assert card(study(lift), "not worse", {"pesq": 0.2}).verdict == verdict
+
+
+def test_a_card_shows_hypothesis_margin_command_evidence_and_verdict() -> None:
+    page = card(study(seeds=1))._repr_html_()
+    for part in ("Ours is better", "margin 0.05: better", "margin 0.5: better", "edmse evaluate",
+                 "12 clips × 1 seed,", "6 noise recordings", "<strong>holds</strong>"):  # fmt: skip
+        assert part in page
+
+
+def test_the_interval_of_several_seeds_has_the_clusters_of_one() -> None:
+    rows = study(seeds=3)
+    found = tables.difference(rows, "ours", "theirs", "pesq")
+    assert (found.n, found.clusters) == (36, 6)
+    pairs = tables.pair_up(rows, "ours", "theirs")
+    values = [one.pesq - two.pesq for one, two in pairs]
+    same = paired_interval(values, [0] * 36, [one.noise_file for one, _ in pairs])
+    assert abs(same.low - found.low) < 1e-9
+
+
+# What ships: the weights, their results and their card belong together
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Results:
+    return Results.load("compact")
+
+
+def test_results_are_those_of_the_weights_that_ship(shipped: Results) -> None:
+    confirmation.check_weights(shipped, "compact")
+    assert shipped.record["rows"] == len(shipped.rows)
+
+
+def test_no_row_is_missing(shipped: Results) -> None:
+    planned = {job.empty_row.identity for job in evaluation.plan("compact")}
+    assert {row.identity for row in shipped.rows} == planned
+
+
+def test_every_row_has_its_scores_or_a_reason(shipped: Results) -> None:
+    for line in shipped.rows:
+        scores = (line.pesq, line.estoi, line.si_sdr, line.dnsmos_ovrl)
+        assert line.reason or not any(map(math.isnan, scores)), f"{line.system} {line.key}"
+    failed = [line for line in shipped.rows if math.isnan(line.pesq)]
+    assert not failed, f"no score for {failed[0].system} on {failed[0].key}: {failed[0].reason}"
+
+
+def test_rows_belong_to_the_evaluation_sets(shipped: Results) -> None:
+    pairs = {pair.key: pair for pair in mixing.evaluation_set("matched")}
+    for line in tables.where(shipped.rows, evaluation_set="matched"):
+        pair = pairs[line.key]
+        assert (line.mixture_snr, line.voice, line.noise_file) == (
+            pair.snr, pair.voice, pair.noise_file,
+        )  # fmt: skip
+    noisy = tables.where(shipped.rows, evaluation_set="matched", system="Noisy")
+    assert all(abs(line.snr - line.mixture_snr) < 1e-3 for line in noisy)
+
+
+def test_the_floor_is_passed(shipped: Results) -> None:
+    """Better than the noisy recording and both baselines, by intervals that exclude zero."""
+    ours = f"EDM, {evaluation.FULL.steps} steps"
+    others = ["Noisy", "Spectral gating", "RNNoise"]
+    for theirs, name in [*((other, "matched") for other in others), ("Noisy", "unseen")]:
+        for score in ("pesq", "si_sdr"):
+            some = tables.where(shipped.rows, evaluation_set=name)
+            found = tables.difference(some, ours, theirs, score)
+            assert found.low > 0, f"{score} minus {theirs} on {name}: {found}"
+    some = tables.where(shipped.rows, evaluation_set="clean-20dB")
+    found = tables.difference(some, ours, "Noisy", "pesq")
+    assert found.mean >= -0.2, f"at 20 dB: {found}"
+
+
+def test_the_model_card_is_the_one_that_the_code_writes(shipped: Results) -> None:
+    stored = (checkpoints.find("compact") / "README.md").read_text(encoding="utf-8")
+    assert stored == cards.model_card("compact", shipped), "run `edmse evaluate --standard`"
+
+
+def test_the_model_card_says_what_it_must() -> None:
+    folder = checkpoints.find("compact")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    record = config["training"]
+    for value in (config["weights"]["sha256"], record["steps"], record["hardware"],
+                  record["hours"], record["audio_hours"], record["command"]):  # fmt: skip
+        assert str(value) in text, value
+    for words in ("Three training speakers", "CC BY-SA 4.0", "95 % interval", "### unseen"):
+        assert words in text
+
+
+def test_the_page_shows_the_numbers_of_the_file(site: Path, shipped: Results) -> None:
+    page = (site / "notebooks" / "results.html").read_text(encoding="utf-8")
+    for name in evaluation.SETS:
+        some = tables.where(shipped.rows, evaluation_set=name)
+        for line in tables.means_table(some, ("pesq",)).rows:
+            assert line[2] in page, f"{name}: {line[0]}"
+    assert shipped.record["sha256"][:12] in page and shipped.record["command"] in page
+    assert page.count("Verdict") == 3
+
+
+def test_the_data_card_counts_what_there_is(site: Path) -> None:
+    page = (site / "notebooks" / "data_card.html").read_text(encoding="utf-8")
+    for kind in ("speech", "noise"):
+        clips = Corpus.bundled().where(kind=kind, split="train")
+        assert f"<p>{len(clips)}</p>" in page or f">{len(clips)}<" in page
+    for name in evaluation.SETS:
+        files = len({pair.noise_file for pair in mixing.evaluation_set(name)})
+        assert re.search(rf"{name}\D.*?48.*?{files}", page, re.S)
+    assert "CC-BY-SA-3.0" in page and "Three training speakers" in page
