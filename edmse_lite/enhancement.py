@@ -188,17 +188,17 @@ class Enhancer:
         out = []
         parts = [part.split(CHANNELS_AT_ONCE) for part in (segment.wave, segment.level)]
         for wave, scale in zip(*parts, strict=True):
-            noise = FrameNoise(seed, segment.start // hop)
-            step_done = partial(
-                progress, new / SAMPLE_RATE / self.sampler.steps * len(wave) / channels
-            )
+            seconds = new / SAMPLE_RATE * len(wave) / channels
             gate = awake(wave)
-            if bool(gate.any()):
-                levelled = extended(wave / scale, -(samples + hop) % GRAIN)
-                enhanced = self._sample(levelled, noise, step_done)[:, :samples]
-                out.append(enhanced * scale * gate)
-            else:
+            if not bool(gate.any()):
+                progress(seconds)
                 out.append(torch.zeros_like(wave))
+                continue
+            noise = FrameNoise(seed, segment.start // hop)
+            levelled = extended(wave / scale, -(samples + hop) % GRAIN)
+            step_done = partial(progress, seconds / self.sampler.steps)
+            enhanced = self._sample(levelled, noise, step_done)[:, :samples]
+            out.append(enhanced * scale * gate)
         return torch.cat(out)
 
     @torch.no_grad()
