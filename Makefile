@@ -31,7 +31,7 @@ settings: setup  ## copy the repository's address and tag from pyproject.toml to
 	@$(PY) scripts/settings.py
 
 wheel: setup  ## build dist/edmse_lite-*.whl
-	@$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	@rm -rf build && $(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
 clean:     ## remove the built site and its cache
 	@rm -rf _build dist build

@@ -22,6 +22,7 @@ def rules(repository: str, tag: str) -> list[tuple[str, str]]:
         (rf'^(repository-code: "){ADDRESS}(")', rf"\g<1>{repository}\g<2>"),
         (rf"(git clone ){ADDRESS}(?=\.git|\s)", rf"\g<1>{repository}"),
         (r"^(version: )\d[\w.+-]*$", rf"\g<1>{version}"),
+        (r'^(__version__ = ")\d[\w.+-]*(")$', rf"\g<1>{version}\g<2>"),
         (r'^(version = ")\d[\w.+-]*(")$', rf"\g<1>{version}\g<2>"),
     ]
 
@@ -35,9 +36,8 @@ def updated(text: str, repository: str, tag: str) -> str:
 
 def copies() -> list[Path]:
     """List the files that may repeat the setting."""
-    files = [
-        ROOT / name for name in ("pyproject.toml", "CITATION.cff", "README.md", "CONTRIBUTING.md")
-    ]
+    names = ["pyproject.toml", "edmse_lite/__init__.py", "CITATION.cff"]
+    files = [ROOT / name for name in [*names, "README.md", "CONTRIBUTING.md"]]
     return files + sorted(ROOT.glob("notebooks/*.ipynb")) + sorted(ROOT.glob("book/**/*.md"))
 
 

@@ -1,6 +1,7 @@
 """What every test shares: one thread, one seed, the built site and a real browser."""
 
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -57,3 +58,17 @@ def browser() -> Iterator:
 
     with open_browser() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel once, from the tree as it is, and return its path."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    result = subprocess.run(
+        [*command, "-w", str(folder), str(ROOT)], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    return next(folder.glob("*.whl"))
