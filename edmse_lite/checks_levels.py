@@ -1,0 +1,118 @@
+"""Checks of what readers write in chapters 5 and 6: they grade properties and show no answer.
+
+Chapter: 5 Denoising at one noise level (steps of a sampler: chapter 6).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .oracles import GaussianOracle
+from .processes import noise_like
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found: one line a property, and a score.
+
+    Args:
+        check: name of the check.
+        seed: seed of its hidden instance.
+        findings: property and what is wrong with it; an empty text where nothing is.
+
+    Chapter: 5 Denoising at one noise level.
+    """
+
+    check: str
+    seed: int
+    findings: tuple[tuple[str, str], ...]
+
+    @property
+    def score(self) -> int:
+        """Number of properties that hold."""
+        return sum(not fault for _, fault in self.findings)
+
+    def json(self) -> str:
+        """Return the report as JSON: check, seed, score, of, findings."""
+        return json.dumps(
+            {
+                "check": self.check, "seed": self.seed, "score": self.score,
+                "of": len(self.findings), "findings": dict(self.findings),
+            },
+            ensure_ascii=False,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        lines = [f"{'✗' if fault else '✓'} {name}{fault and ': ' + fault}"
+                 for name, fault in self.findings]  # fmt: skip
+        return "\n".join([*lines, f"{self.score} of {len(self.findings)} hold (seed {self.seed})"])
+
+
+def check_denoiser(my_denoiser: Callable[..., Tensor], seed: int = 0) -> Report:
+    """Check the denoiser of r for speech plus environmental noise, x0 ~ N(0, c), n ~ N(0, v).
+
+    Args:
+        my_denoiser: called as ``my_denoiser(x_tilde, y, sigma, clean_var, noise_var)`` with x̃ and y
+            of shape (B,), complex or real, and three numbers; returns the estimate of r, (B,).
+        seed: another seed gives another hidden c, v and y.
+
+    Chapter: 5 Denoising at one noise level.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    c, v = (0.1 + 0.4 * torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
+    oracle = GaussianOracle(c, v)
+    middle = float(oracle.var) ** 0.5
+    findings = []
+    for dtype, kind in ((torch.complex128, "complex"), (torch.float64, "real")):
+        clean = c**0.5 * noise_like(torch.empty(20_000, dtype=dtype), generator)
+        y = clean + v**0.5 * noise_like(clean, generator)
+        r, eps = clean - y, noise_like(y, generator)
+        found = {
+            sigma: my_denoiser(r + sigma * eps, y, sigma, c, v) for sigma in (1e-4, middle, 1e4)
+        }
+        wrong = [d for d in found.values() if d.shape != y.shape or d.dtype != dtype]
+        fault = f"found {tuple(wrong[0].shape)} {wrong[0].dtype}" if wrong else ""
+        findings.append((f"{kind}: shape and dtype of x̃", fault))
+        if wrong:
+            continue
+        exact = oracle(r + middle * eps, y, middle)
+        findings += [
+            (f"{kind}: r itself for small σ", _small(found[1e-4], r, clean)),
+            (f"{kind}: the posterior mean for large σ", _large(found[1e4], oracle.mean(y), y)),
+            (f"{kind}: the least error in between", _middle(found[middle], exact, r)),
+        ]
+    return Report("denoiser", seed, tuple(findings))
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.abs().square().mean().sqrt())
+
+
+def _small(found: Tensor, r: Tensor, clean: Tensor) -> str:
+    if _rms(found - r) < 1e-2 * _rms(r):
+        return ""
+    if _rms(found - clean) < 1e-2 * _rms(clean):
+        return "this is x0; D estimates r = x0 − y"
+    return f"off by {_rms(found - r) / _rms(r):.2f} of r: x̃ is nearly r there, so return nearly x̃"
+
+
+def _large(found: Tensor, mean: Tensor, y: Tensor) -> str:
+    if _rms(found - mean) < 2e-2 * _rms(mean):
+        return ""
+    if _rms(found - mean - y) < 2e-2 * _rms(y):
+        return "this is the Wiener estimate of x0; D estimates r = x0 − y"
+    if _rms(found) < 2e-2 * _rms(mean):
+        return "D goes to 0, so y is not used: it tells something about r"
+    return f"off by {_rms(found - mean) / _rms(mean):.2f} of the mean; x̃ tells nothing there"
+
+
+def _middle(found: Tensor, exact: Tensor, r: Tensor) -> str:
+    ratio = (_rms(found - r) / _rms(exact - r)) ** 2
+    if ratio < 1.02:
+        return ""
+    return f"mean squared error {ratio:.2f} times the smallest possible: look at the weight of x̃"

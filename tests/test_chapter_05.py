@@ -1,0 +1,234 @@
+"""Chapter 5: its explorable against the library, its check against wrong answers, its pictures."""
+
+import html
+import json
+import random
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from close import close
+from conftest import ROOT
+
+import edmse_lite as se
+from edmse_lite import figures_levels
+from edmse_lite.checks_levels import check_denoiser
+from edmse_lite.widgets import EXPLORABLES
+
+F64 = torch.float64
+MODULE = EXPLORABLES / "denoise_1d.mjs"
+TOY = {"weights": [0.7, 0.3], "means": [1.0, -1.0], "std": 0.15}
+PHONE = {"width": 360, "height": 740}
+
+
+def toy() -> se.MixtureOracle:
+    return se.MixtureOracle(torch.tensor([0.7, 0.3], dtype=F64), torch.tensor([1.0, -1.0]), 0.15)
+
+
+def at(x_tilde: float) -> torch.Tensor:
+    return torch.tensor(x_tilde, dtype=F64)
+
+
+# The explorable's numbers
+
+
+def test_the_explorable_computes_what_the_library_does() -> None:
+    draw = random.Random(5)
+    asked = [
+        {
+            "weights": [draw.uniform(0.1, 3), draw.uniform(0.1, 3)],
+            "means": [draw.uniform(-2, 2), draw.uniform(-2, 2)],
+            "std": draw.uniform(0.05, 1),
+            "sigma": draw.uniform(0.05, 4),
+            "x": draw.uniform(-3, 3),
+            "r": draw.uniform(-3, 3),
+        }
+        for _ in range(200)
+    ]
+    script = (
+        f"import {{ denoise, posterior }} from {json.dumps(MODULE.as_uri())};"
+        f"const asked = {json.dumps(asked)};"
+        "console.log(JSON.stringify(asked.map((a) =>"
+        " ({ ...denoise(a.x, a), posterior: posterior(a.r, a.x, a) }))));"
+    )
+    node = shutil.which("node")
+    assert node, "node is missing: it runs the explorables' numbers"
+    command = [node, "--input-type=module", "-e", script]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for a, js in zip(asked, found, strict=True):
+        oracle = se.MixtureOracle(torch.tensor(a["weights"], dtype=F64), at(a["means"]), a["std"])
+        x, r, sigma = at(a["x"]), at(a["r"]), a["sigma"]
+        close(at(js["d"]), oracle(x, x, sigma), rtol=1e-6, atol=1e-6)
+        close(at(js["score"]), oracle.score(x, x, sigma), rtol=1e-6, atol=1e-6)
+        close(at(js["logDensity"]), oracle.log_prob(x, x, sigma), rtol=1e-6, atol=1e-6)
+        noise = torch.distributions.Normal(r, sigma).log_prob(x)
+        bayes = (oracle.log_prob(r, r) + noise - oracle.log_prob(x, x, sigma)).exp()
+        close(at(js["posterior"]), bayes, rtol=1e-6, atol=1e-6)
+
+
+# The explorable's tasks, in a browser
+
+
+@pytest.fixture(scope="module")
+def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve one page with the explorable, from the sources."""
+    import serve
+
+    root = tmp_path_factory.mktemp("bench5")
+    shutil.copytree(EXPLORABLES, root / "_static" / "explorables")
+    shutil.copy(ROOT / "book" / "_static" / "mount.mjs", root / "_static")
+    options = html.escape(json.dumps({**TOY, "sigma": 1, "x": 0, "tasks": ["One", "Two"]}))
+    (root / "index.html").write_text(
+        '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
+        '<title>Bench</title><link rel="stylesheet" href="_static/explorables/explorables.css">'
+        '<script type="module" src="_static/mount.mjs"></script><body>'
+        f'<div data-edmse-widget="denoise_1d" data-edmse-options="{options}"></div></body></html>'
+    )
+    server = serve.serve(0, root)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def bench(browser, bench_address: str) -> Iterator:
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.messages = []
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
+    page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
+    page.goto(bench_address)
+    page.wait_for_selector("[data-edmse-mounted]")
+    yield page
+    assert not [text for text in page.messages if "favicon" not in text and "404" not in text]
+    context.close()
+
+
+def read(page) -> dict[str, float]:
+    data = page.evaluate("({ ...document.querySelector('.ed-denoise').dataset })")
+    return {key: float(value) for key, value in data.items()}
+
+
+def slide(page, label: str, value: float) -> None:
+    page.get_by_label(label).fill(str(value))
+
+
+def test_a_high_level_says_little_and_a_low_one_decides(bench) -> None:
+    slide(bench, "Level σ", 0.48)  # log10 of about 3
+    found = []
+    for x in (-2, 2):
+        slide(bench, "Noisy value", x)
+        found.append(read(bench)["d"])
+    expected = toy()(at([-2.0, 2.0]), at([0.0, 0.0]), 10**0.48)
+    close(at(found), expected, rtol=1e-9)
+    assert found[1] - found[0] < 0.4
+    slide(bench, "Level σ", -0.7)  # about 0.2
+    slide(bench, "Noisy value", -0.2)
+    below = read(bench)["d"]
+    slide(bench, "Noisy value", 0.2)
+    assert below < -0.7 and read(bench)["d"] > 0.7
+    assert "D = 0.71" in bench.locator(".ed-readout").inner_text()
+
+
+def test_the_scale_of_the_density_changes_nothing_else(bench) -> None:
+    before, words = read(bench), bench.locator(".ed-readout").inner_text()
+    bench.get_by_text("More: scale the density").click()
+    log_density = bench.locator(".ed-density").inner_text()
+    slide(bench, "Multiply the density", 4)
+    assert bench.locator(".ed-density").inner_text() != log_density
+    assert read(bench) == before and bench.locator(".ed-readout").inner_text() == words
+
+
+def test_the_explorable_answers_keyboard_and_pointer(bench) -> None:
+    place = bench.get_by_label("Noisy value")
+    place.focus()
+    place.press("End")
+    assert read(bench)["d"] > 0.9
+    box = bench.locator(".ed-denoise svg").bounding_box()
+    bench.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.7)
+    assert float(place.input_value()) == pytest.approx(-64 / 150 * 2.5, abs=0.02)
+    for control in bench.locator(".ed-range:visible, summary").all():
+        assert control.bounding_box()["height"] >= 43.5
+    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+# The exercise's check
+
+
+def right(x_tilde, y, sigma, clean_var, noise_var):
+    m = -noise_var / (clean_var + noise_var) * y
+    p = clean_var * noise_var / (clean_var + noise_var)
+    return m + p / (p + sigma**2) * (x_tilde - m)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_check_accepts_the_right_denoiser(seed: int) -> None:
+    report = check_denoiser(right, seed)
+    assert report.score == len(report.findings), str(report)
+    assert json.loads(report.json())["score"] == 8
+
+
+WRONG = {
+    "estimates x0": (lambda x, y, s, c, v: y + right(x, y, s, c, v), "D estimates r = x0 − y"),
+    "forgets y": (
+        lambda x, y, s, c, v: c * v / (c * v + (c + v) * s**2) * x,
+        "y is not used",
+    ),
+    "always Wiener": (lambda x, y, s, c, v: -v / (c + v) * y, "return nearly x̃"),
+    "σ without its square": (
+        lambda x, y, s, c, v: right(x, y, s**0.5, c, v),
+        "times the smallest possible",
+    ),
+    "twice the variance": (
+        lambda x, y, s, c, v: right(x, y, 2**0.5 * s, c, v),
+        "times the smallest possible",
+    ),
+    "drops the imaginary part": (lambda x, y, s, c, v: right(x, y, s, c, v).real, "float64"),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", WRONG)
+def test_the_check_names_what_is_wrong(name: str, seed: int) -> None:
+    wrong, message = WRONG[name]
+    report = check_denoiser(wrong, seed)
+    assert report.score < len(report.findings)
+    assert message in str(report), str(report)
+
+
+# The pictures
+
+
+def test_the_curves_are_the_oracle() -> None:
+    averages = {0.5: (at([0.0, 1.0]), at([0.1, 0.9]))}
+    figure = figures_levels.denoiser_curves(toy(), (0.5, 2.0), averages)
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    for sigma in (0.5, 2.0):
+        x, d = (at(list(values)) for values in lines[f"σ = {sigma:g}"].get_data())
+        close(d, toy()(x, torch.zeros_like(x), sigma))
+    marked = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2]
+    close(at(list(marked[-1].get_ydata())), averages[0.5][1])
+
+
+def test_arrows_are_the_score_times_the_variance() -> None:
+    oracle = se.MixtureOracle(at([0.7, 0.3]), torch.tensor([1 + 0.5j, -1 - 0.5j]), 0.15)
+    figure = figures_levels.arrow_fields(oracle, (0.3, 2.0))
+    for axes, sigma in zip(figure.axes, (0.3, 2.0), strict=True):
+        quiver = axes.collections[-1]
+        x = torch.complex(at(quiver.X.tolist()), at(quiver.Y.tolist()))
+        found = torch.complex(at(quiver.U.tolist()), at(quiver.V.tolist()))
+        close(found, 0.35 * sigma**2 * oracle.score(x, torch.zeros_like(x), sigma), rtol=1e-9)
+
+
+def test_the_chapter_reads_its_files_from_the_package() -> None:
+    notebook = (ROOT / "notebooks" / "05_denoising_at_one_noise_level.ipynb").read_text()
+    assert Path(MODULE).exists() and "denoise_1d" in notebook
+    assert notebook.count("<summary>Solution</summary>") == 6
