@@ -17,9 +17,11 @@ from .confirmation import check_weights
 from .evaluation import FAST, FULL, SETS, Results
 from .files import write_bytes
 from .studies import Row
-from .tables import Table, cell, differences_table, mean, means_table, names, shared, where
+from .systems import BASELINES
+from .tables import Table, cell, difference, differences_table, mean, means_table, shared, where
 
 SHOWN = ("pesq", "estoi", "si_sdr", "dnsmos_ovrl")
+OTHERS = [system.name for system in BASELINES]
 
 PURPOSE = """\
 Removes environmental noise from recordings of speech, 16 kHz. It was made to teach diffusion
@@ -146,11 +148,11 @@ def _scores(results: Results) -> str:
     ]
     for name in SETS:
         some = where(rows, evaluation_set=name)
-        if some:
-            count = len({row.key for row in some})
-            parts += [f"### {name} ({count} pairs)", means_table(some, SHOWN).markdown()]
-            parts.append(differences_table(
-                some, f"EDM, {FULL.steps} steps", names(some)[:3], SHOWN).markdown())  # fmt: skip
+        ours = [f"EDM, {sampler.steps} steps" for sampler in (FAST, FULL)]
+        ours = [system for system in ours if where(some, system=system)]
+        parts += [f"### {name} ({len({row.key for row in some})} pairs)"]
+        parts += [means_table(some, SHOWN).markdown()]
+        parts += [differences_table(some, o, OTHERS, SHOWN).markdown() for o in ours]
     parts += ["### Clean input", clean_input_table(rows).markdown()]
     parts.append("A star marks differences whose interval excludes zero.")
     return "\n\n".join(parts)
@@ -161,11 +163,10 @@ def clean_input_table(rows: list[Row]) -> Table:
 
     Chapter: 1 A noisy recording, enhanced.
     """
-    body = []
+    body, ours = [], f"EDM, {FULL.steps} steps"
     for name, title in (("clean-20dB", "mixture SNR 20 dB"), ("clean", "clean")):
         some = shared(where(rows, evaluation_set=name, seed=0), "pesq")
-        systems = ("Noisy", *(f"EDM, {sampler.steps} steps" for sampler in (FAST, FULL)))
-        found = [mean(where(some, system=system), "pesq") for system in systems]
-        body.append([title, *map(cell, found)])
-    return Table(["Input", "PESQ of it", f"EDM, {FAST.steps} steps", f"EDM, {FULL.steps} steps"],
-                 body)  # fmt: skip
+        found = [mean(where(some, system=system), "pesq") for system in ("Noisy", ours)]
+        change = difference(some, ours, "Noisy", "pesq")
+        body.append([title, str(found[0].n), *map(cell, found), cell(change, sign=True)])
+    return Table(["Input", "Clips", "PESQ of the input", f"PESQ of {ours}", "Difference"], body)

@@ -212,24 +212,19 @@ def _evaluate_all(args: Namespace) -> int:
     """Run the standard evaluation; write its CSV, its record and the model card."""
     from tqdm import tqdm
 
-    from edmse_lite import cards, checkpoints, evaluation
+    from edmse_lite import cards, evaluation
 
     out = args.out or Path("results")
     try:
-        with tqdm(unit="clip", disable=None) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with tqdm(bar_format="{postfix} rows, {elapsed}", disable=None) as bar:
             path = evaluation.evaluate_checkpoint(
                 args.model, out, workers=args.workers, device=_device(args.device),
-                progress=progress,
+                thorough=args.thorough,
+                progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
             )  # fmt: skip
-        card = cards.write_card(args.model, out)
-    except (checkpoints.CheckpointError, OSError, ValueError) as error:
+        print(path, path.with_suffix(".json"), cards.write_card(args.model, out), sep="\n")
+    except (OSError, ValueError) as error:
         raise CommandError(str(error)) from None
-    print(f"{path}\n{path.with_suffix('.json')}\n{card}")
     return 0
 
 
@@ -240,8 +235,7 @@ def _mean(rows: list[Row], score: str) -> str:
     kept = [row for row in rows if math.isfinite(getattr(row, score))]
     if not kept:
         return "-"
-    values = [getattr(row, score) for row in kept]
-    interval = mean_interval(values, [row.noise_file for row in kept])
+    interval = mean_interval([getattr(row, score) for row in kept], [r.noise_file for r in kept])
     left_out = f" (-{len(rows) - len(kept)})" if len(kept) < len(rows) else ""
     return f"{interval:.2f}{left_out}"
 

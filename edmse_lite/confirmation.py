@@ -16,6 +16,7 @@ from . import checkpoints
 from .evaluation import SETS, Results, command_for, pairs_of, systems
 from .studies import SCORES, Job, Row, measure
 from .systems import HASH_DIGITS
+from .tables import where
 
 TOLERANCES = {
     "pesq": 0.02, "estoi": 0.005, "si_sdr": 0.05, "snr": 0.05,
@@ -92,12 +93,13 @@ def confirm(
     for name in sorted(draw.sample(sorted(SETS), sets)):
         pairs = {pair.key: pair for pair in pairs_of(name)}
         for system in able:
-            of_system = [
-                r for r in results.rows if (r.system, r.evaluation_set) == (system.name, name)
-            ]
+            of_system = where(results.rows, system=system.name)
             if not of_system:
-                raise Disagreement(f"no row of {system.name} on {name}; run the evaluation again")
-            row = draw.choice(of_system)
+                raise Disagreement(f"no row of {system.name}; run the evaluation again")
+            here = where(of_system, evaluation_set=name)
+            if not here:
+                continue  # only a thorough evaluation has every system on every set
+            row = draw.choice(here)
             found.append(compare(row, measure(Job(system, name, pairs[row.key], row.seed))))
     return found
 

@@ -22,11 +22,10 @@ from typing import Any
 
 import torch
 
-from . import checkpoints
+from . import checkpoints, recipes
 from .corpora import Pair
 from .files import write_bytes
 from .mixing import evaluation_set, mix
-from .samplers import EDM, PC
 from .studies import Job, Row, evaluate, jobs, read
 from .systems import BASELINES, NOISY, System, trained
 
@@ -36,11 +35,12 @@ RESULTS = Path(__file__).parent / "results"
 SETS = ("matched", "unseen-noise", "unseen-voice", "unseen")
 """The four evaluation sets: seen or unseen voice, with seen or unseen types of noise."""
 
-FAST, PC_FAST = EDM(steps=8), PC(steps=8)  # 15 and 16 calls
-FULL, PC_FULL = EDM(steps=16), PC(steps=15)  # 31 and 30 calls
+FULL, PC_FULL = recipes.SAMPLER, recipes.PREDICTOR_CORRECTOR  # 31 and 30 calls
+FAST, PC_FAST = recipes.FAST, replace(PC_FULL, steps=8)  # 15 and 16 calls
+CLAIMED = ("matched", "unseen")
 SEEDS = (0, 1, 2)
 
-CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 16)}
+CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 8)}
 """Inputs that need little or no enhancement: mixture SNR in dB, number of pairs."""
 
 PACKAGES = ("torch", "torchaudio", "pesq", "pystoi", "noisereduce", "pyrnnoise", "speechmos")
@@ -121,31 +121,36 @@ def _with_snr(pair: Pair, snr: float, name: str) -> Pair:
 
 
 def plan(
-    checkpoint: str | Path = "compact", device: str = "cpu", size: int | None = None
+    checkpoint: str | Path = "compact",
+    device: str = "cpu",
+    size: int | None = None,
+    thorough: bool = True,
 ) -> list[Job]:
     """All jobs of the standard evaluation, the most needed first.
 
-    Every system on the four sets with one seed; nearly clean and clean input; then two more seeds
-    of the default sampler for the claims on *matched* and *unseen*.
+    On *matched* and *unseen* every system; on the two other sets all but the samplers with many
+    steps; nearly clean and clean input. A thorough evaluation has those samplers on the two other
+    sets as well, and two more seeds of the default sampler for the claims.
 
     Args:
         checkpoint: name or folder.
         device: where the network runs.
         size: pairs a set; default all of them. Fewer are for a quick look.
+        thorough: whether it is a thorough one.
 
     Chapter: 3.
     """
     every = systems(checkpoint, device)
-    full = [system for system in every if system.name == f"EDM, {FULL.steps} steps"]
-    edm = [system for system in every if system.sampler.startswith("EDM")]
-    four = {name: pairs_of(name, size) for name in SETS}
+    slow = [s for s in every if s.steps > max(FAST.steps, PC_FAST.steps)]
+    quick = [s for s in every if s not in slow]
+    full = [s for s in slow if s.sampler.startswith("EDM")]
+    first = {name: pairs_of(name, size) for name in SETS if name in CLAIMED}
+    second = {name: pairs_of(name, size) for name in SETS if name not in CLAIMED}
     cleaner = {name: pairs_of(name, size) for name in CLEANER}
-    claimed = {name: four[name] for name in ("matched", "unseen")}
-    return [
-        *jobs(every, four),
-        *jobs([NOISY, *edm], cleaner),
-        *jobs(full, claimed, SEEDS[1:]),
-    ]
+    work = [*jobs(every, first), *jobs([NOISY, *full], cleaner), *jobs(quick, second)]
+    if thorough:
+        work += [*jobs(full, first, SEEDS[1:]), *jobs(slow, second)]
+    return work
 
 
 def evaluate_checkpoint(
@@ -155,6 +160,7 @@ def evaluate_checkpoint(
     workers: int = 2,
     device: str = "cpu",
     size: int | None = None,
+    thorough: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Run the standard evaluation, or go on with it, and write its CSV and JSON files.
@@ -165,6 +171,7 @@ def evaluate_checkpoint(
         workers: processes.
         device: where the network runs.
         size: pairs a set; default all of them.
+        thorough: see :func:`plan`; it goes on from an evaluation that was not.
         progress: called with the numbers of rows done and of all rows.
 
     Returns:
@@ -179,7 +186,7 @@ def evaluate_checkpoint(
     found = checkpoints.load(checkpoint)
     path = Path(out) / f"{found.folder.name}.csv"
     path.parent.mkdir(exist_ok=True)
-    work = plan(checkpoint, device, size)
+    work = plan(checkpoint, device, size, thorough)
     known = {row.identity for row in read(path)} if path.exists() else set()
     missing = sum(job.empty_row.identity not in known for job in work)
     before = _minutes_so_far(path, found.sha256)
@@ -196,7 +203,8 @@ def evaluate_checkpoint(
     finally:  # also after Ctrl-C, so that the minutes of a run in parts add up
         if missing or not path.with_suffix(".json").exists():
             minutes = before + (time.monotonic() - started) / 60
-            record = describe_run(found, minutes, done, workers, device)
+            record = describe_run(found, minutes, workers, device, thorough)
+            record["rows"] = len(read(path))
             text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
             write_bytes(path.with_suffix(".json"), text.encode())
     return path
@@ -212,7 +220,7 @@ def _minutes_so_far(path: Path, sha256: str) -> float:
 
 
 def describe_run(
-    found: checkpoints.Checkpoint, minutes: float, rows: int, workers: int, device: str
+    found: checkpoints.Checkpoint, minutes: float, workers: int, device: str, thorough: bool
 ) -> dict[str, Any]:
     """Record of an evaluation: what a reader needs to make it again.
 
@@ -222,8 +230,9 @@ def describe_run(
     shown = name if found.folder.parent == checkpoints.PRETRAINED else str(found.folder)
     versions = {p: metadata.version(p) for p in PACKAGES if find_spec(p) is not None}
     return {
-        "command": command_for(shown), "checkpoint": name, "sha256": found.sha256,
-        "training_steps": found.record.get("steps"), "rows": rows, "minutes": round(minutes, 1),
+        "command": command_for(shown) + " --thorough" * thorough, "checkpoint": name,
+        "sha256": found.sha256, "training_steps": found.record.get("steps"),
+        "minutes": round(minutes, 1),
         "hardware": hardware(device), "workers": workers,
         "python": platform.python_version(), "packages": versions,
     }  # fmt: skip

@@ -30,7 +30,7 @@ from .systems import System
 SCORES = ("pesq", "estoi", "si_sdr", "snr", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak")
 """Columns of a row that hold scores, by their names in ``metrics``."""
 
-METRICS = ("pesq", "estoi", "si_sdr", "snr", "dnsmos")
+METRICS = ("pesq", "estoi", "si_sdr", "snr", "dnsmos")  # of seed 0; others go without DNSMOS
 DNSMOS_WINDOWS = 1  # of 9.01 s: a clip of 4 s repeats in it twice
 
 
@@ -145,7 +145,8 @@ def measure(job: Job) -> Row:
     seconds = time.perf_counter() - started
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it stays in scores.warning
-        scores = metrics.evaluate(pair.clean, enhanced, METRICS, max_windows=DNSMOS_WINDOWS)
+        names = METRICS if job.seed == 0 else [name for name in METRICS if name != "dnsmos"]
+        scores = metrics.evaluate(pair.clean, enhanced, names, max_windows=DNSMOS_WINDOWS)
     reasons = [f"{name}: {why}" for name, why in scores.reasons.items()]
     reason = "; ".join([*reasons, *([scores.warning] if scores.warning else [])])
     return Row(**{**asdict(row), **scores, "seconds": seconds, "reason": reason})
@@ -161,7 +162,7 @@ def evaluate(
     """Compute the rows of all jobs, those apart that `out` already has.
 
     Each row is appended to `out` as soon as it is there. In the end `out` holds the rows of these
-    jobs in their order, and no others: rows of older weights are gone.
+    jobs in their order, then those that it had of the same weights. Rows of older weights are gone.
 
     Args:
         work: the jobs.
@@ -186,9 +187,10 @@ def evaluate(
             _append(path, row)
         if progress:
             progress(row)
-    rows = [known[job.empty_row.identity] for job in work]
+    rows = [known.pop(job.empty_row.identity) for job in work]
     if path:
-        write(path, rows)
+        weights = {row.checkpoint for row in rows}
+        write(path, [*rows, *(row for row in known.values() if row.checkpoint in weights)])
     return rows
 
 

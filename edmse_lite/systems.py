@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import baselines, checkpoints
 from .enhancement import Enhancer
+from .grids import RhoGrid
 from .preconditioning import CHOICES, Preconditioning
 from .samplers import EDM, PC
 from .sdes import VE
@@ -112,8 +113,10 @@ def describe(sampler: EDM | PC) -> str:
     Chapter: 12.
     """
     if isinstance(sampler, EDM):
-        return f"EDM S_churn={sampler.s_churn:g}"
-    return f"PC corrector={sampler.corrector_steps} snr={sampler.snr:g} last={sampler.last}"
+        grid = "" if sampler.grid == RhoGrid() else f" {sampler.grid}"
+        return f"EDM S_churn={sampler.s_churn:g}{grid}"
+    moves = f"corrector={sampler.corrector_steps} snr={sampler.snr:g}"
+    return f"PC {moves} t_eps={sampler.t_eps:g} last={sampler.last}"
 
 
 def name_preconditioning(chosen: Preconditioning) -> str:

