@@ -4,6 +4,7 @@ Jupyter Book caches a notebook's outputs by the notebook alone. The outputs depe
 library, its weights and its corpus too, so a change there empties the cache.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -32,6 +33,13 @@ def library_key() -> str:
 
 
 def main() -> int:
+    """Build, one build at a time in this folder."""
+    with open(ROOT / ".venv" / "build.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return build()
+
+
+def build() -> int:
     """Build with every warning fatal; return Jupyter Book's exit code."""
     start, key = time.monotonic(), library_key()
     if BUILD.exists() and (not STAMP.exists() or STAMP.read_text() != key):
