@@ -225,7 +225,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Text:
     Chapter: 1 A noisy recording, enhanced.
     """
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
-    return Text("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+    cells = [[_unbroken(str(cell)) for cell in line] for line in lines]
+    return Text("\n".join("| " + " | ".join(line) + " |" for line in cells))
+
+
+def _unbroken(cell: str) -> str:
+    """Keep an interval's ends on one line where a column is narrow."""
+    return cell.replace(", ", ",\u00a0") if cell.endswith("]") else cell
 
 
 @dataclass(frozen=True)
