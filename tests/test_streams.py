@@ -43,7 +43,8 @@ def test_a_stream_is_resampled_as_one_piece(rates, samples: int, lengths: list[i
         wave, *rates, lowpass_filter_width=streams.ZERO_CROSSINGS, rolloff=streams.ROLLOFF
     )
     assert out.shape == (2, math.ceil(samples * rates[1] / rates[0]))
-    torch.testing.assert_close(out, whole, rtol=0, atol=1e-5)
+    # torchaudio's function makes its filter in float32, the class that streams use in float64
+    torch.testing.assert_close(out, whole, rtol=0, atol=1e-4)
 
 
 def test_resampling_is_exact_for_a_sine() -> None:
