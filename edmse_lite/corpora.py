@@ -65,7 +65,7 @@ class Pair:
         voice: speaker.
         noise_type: type of the environmental noise.
         noise_file: recording that the noise was cut from; intervals are clustered by it.
-        text: transcript.
+        text: transcript; in an evaluation set the last prompt may be cut short.
         language: two letters, of the transcript.
 
     Chapter: 2.
