@@ -66,7 +66,7 @@ def bench_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def bench(browser, bench_address: str) -> Iterator:
     context = browser.new_context(viewport=PHONE)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     page.fetched = []
     page.on("request", lambda request: page.fetched.append(request.url))
     page.goto(bench_address)

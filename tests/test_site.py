@@ -91,6 +91,7 @@ def visit(browser, site_address: str) -> Iterator:
         context = browser.new_context(
             viewport=viewport, color_scheme=scheme, reduced_motion="reduce", **options
         )
+        context.set_default_timeout(120_000)  # a busy machine
         contexts.append(context)
         page, responses, messages = context.new_page(), [], []
         page.on("response", lambda response: responses.append(response))
