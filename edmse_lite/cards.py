@@ -20,7 +20,7 @@ from .studies import Row
 from .systems import BASELINES
 from .tables import Table, cell, difference, differences_table, mean, means_table, shared, where
 
-SHOWN = ("pesq", "estoi", "si_sdr", "dnsmos_ovrl")
+SHOWN = ("pesq", "si_sdr", "estoi", "dnsmos_ovrl")
 OTHERS = [system.name for system in BASELINES]
 
 PURPOSE = """\
@@ -117,7 +117,9 @@ def _description(config: dict[str, Any]) -> Table:
 
 
 def _settings(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in fields.items())
+    named = {key: value for key, value in fields.items() if key != "name"}
+    first = [str(fields["name"])] if "name" in fields else []
+    return ", ".join([*first, *(f"{key} {value}" for key, value in named.items())])
 
 
 def _training(record: dict[str, Any]) -> str:
@@ -148,13 +150,14 @@ def _scores(results: Results) -> str:
     ]
     for name in SETS:
         some = where(rows, evaluation_set=name)
-        ours = [f"EDM, {sampler.steps} steps" for sampler in (FAST, FULL)]
-        ours = [system for system in ours if where(some, system=system)]
         parts += [f"### {name} ({len({row.key for row in some})} pairs)"]
         parts += [means_table(some, SHOWN).markdown()]
-        parts += [differences_table(some, o, OTHERS, SHOWN).markdown() for o in ours]
+    parts.append("### Differences, paired clip by clip; a star: the interval excludes zero")
+    for sampler in (FAST, FULL):
+        ours = f"EDM, {sampler.steps} steps"
+        some = [row for row in rows if row.evaluation_set in SETS]
+        parts.append(differences_table(some, ours, OTHERS, SHOWN).markdown())
     parts += ["### Clean input", clean_input_table(rows).markdown()]
-    parts.append("A star marks differences whose interval excludes zero.")
     return "\n\n".join(parts)
 
 

@@ -30,7 +30,7 @@ def over_axis(found: Mapping[str, Mapping[float, Interval]], xlabel: str, ylabel
     """
     positions = sorted(next(iter(found.values())))
     with style():
-        fig, (ax,) = panels(1, 3.4)
+        fig, (ax,) = panels(1, 3.6)
         for i, (name, intervals) in enumerate(found.items()):
             shift = (i - (len(found) - 1) / 2) * 0.11
             places = [k + shift for k in range(len(positions))]
@@ -38,7 +38,7 @@ def over_axis(found: Mapping[str, Mapping[float, Interval]], xlabel: str, ylabel
         ax.set_xticks(range(len(positions)), [f"{p:g}" for p in positions])
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(axis="y", color="#dddddd", lw=0.8)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=10)
+        fig.legend(loc="outside lower center", ncols=2, fontsize=10)
     return fig
 
 
@@ -53,7 +53,7 @@ def over_groups(found: Mapping[str, Mapping[str, Interval]], xlabel: str) -> Fig
     """
     groups = list(next(iter(found.values())))
     with style():
-        fig, (ax,) = panels(1, 0.9 + 0.42 * len(groups))
+        fig, (ax,) = panels(1, 1.4 + 0.42 * len(groups))
         for i, (name, intervals) in enumerate(found.items()):
             shift = (i - (len(found) - 1) / 2) * 0.16
             places = [-(k + shift) for k in range(len(groups))]
@@ -61,7 +61,7 @@ def over_groups(found: Mapping[str, Mapping[str, Interval]], xlabel: str) -> Fig
         ax.set_yticks([-k for k in range(len(groups))], [g.replace("-", " ") for g in groups])
         ax.set(xlabel=xlabel)
         ax.grid(axis="x", color="#dddddd", lw=0.8)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.14), ncols=2, fontsize=10)
+        fig.legend(loc="outside lower center", ncols=2, fontsize=10)
     return fig
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .intervals import Interval, not_worse, verdict
 from .studies import Row
-from .tables import DIGITS, TITLES, cell, difference, where
+from .tables import DIGITS, HTML_CLASS, TITLES, cell, difference, where
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Card:
             f'<tr><th scope="row"{left}>{name}</th><td{left}>{value}</td></tr>'
             for name, value in lines
         )
-        return f"<table><tbody>{body}</tbody></table>"
+        return f'<table class="{HTML_CLASS}"><tbody>{body}</tbody></table>'
 
     def _line(self, c: Comparison) -> tuple[str, str]:
         effect = cell(c.effect, max(2, DIGITS.get(c.score, 2)), sign=True).replace("<br>", " ")
         found = c.verdict
         if self.goal == "not worse":
             found = "not worse" if c.not_worse else "not shown"
-        name = f"{TITLES[c.score].split(',')[0]}, minus {html.escape(c.theirs.lower())}"
+        name = f"{TITLES[c.score].split(',')[0]}, minus {html.escape(c.theirs)}"
         return name, f"{effect}; margin {c.margin:g}: {found}"
 
 

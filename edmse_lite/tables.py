@@ -23,6 +23,11 @@ TITLES = {
 DIGITS = {"pesq": 2, "estoi": 3, "si_sdr": 1, "snr": 1}
 """Decimals of each score; two where none are given."""
 
+HTML_CLASS = "dataframe"
+"""What the book's theme and Jupyter draw as a table, on light and on dark pages."""
+
+SMALL = '<small style="white-space:nowrap">'
+
 
 @dataclass(frozen=True)
 class Table:
@@ -43,13 +48,14 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{title}</th>' for title in self.header)
         body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{name}</th>'
-            + "".join(f'<td style="text-align:right">{cell}</td>' for cell in cells)
+            f'<tr><th scope="row" style="text-align:left;min-width:6em">{name}</th>'
+            + "".join(f'<td style="text-align:right;padding:.2em .5em">{c}</td>' for c in cells)
             + "</tr>"
             for name, *cells in self.rows
         )
         caption = f"<caption>{self.caption}</caption>" if self.caption else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        page = f"{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        return f'<table class="{HTML_CLASS}">{page}</table>'
 
     def markdown(self) -> str:
         """The same table in Markdown, for a file that is read as text."""
@@ -58,7 +64,7 @@ class Table:
 
 
 def _plain(cell: str) -> str:
-    for tag in ("<small>", "</small>", "<strong>", "</strong>"):
+    for tag in (SMALL, "<small>", "</small>", "<strong>", "</strong>"):
         cell = cell.replace(tag, "")
     return html.unescape(cell.replace("<br>", " "))
 
@@ -69,8 +75,8 @@ def cell(interval: Interval, digits: int = 2, sign: bool = False) -> str:
     Chapter: 3.
     """
     form = f"{'+' if sign else ''}.{digits}f"
-    ends = f"{_number(interval.low, form)} … {_number(interval.high, form)}"
-    return f"{_number(interval.mean, form)}<br><small>[{ends}]</small>"
+    ends = f"{_number(interval.low, form)}, {_number(interval.high, form)}"
+    return f"{_number(interval.mean, form)}<br>{SMALL}[{ends}]</small>"
 
 
 def _number(value: float, form: str) -> str:
@@ -179,27 +185,37 @@ def means_table(rows: Sequence[Row], scores: Sequence[str], seed: int = 0) -> Ta
             value, ends = text.split("<br>")
             cells.append(f"<strong>{value}</strong><br>{ends}" if best[score] == name else text)
         nfe = where(rows, system=name)[0].nfe
-        body.append([html.escape(name), str(nfe) if nfe else "–", *cells])
-    return Table(["System", "NFE", *(TITLES[score] for score in scores)], body)
+        calls = f"<br><small>{nfe} calls</small>" if nfe else ""
+        body.append([html.escape(name) + calls, *cells])
+    return Table(["System", *(TITLES[score] for score in scores)], body)
 
 
 def differences_table(
     rows: Sequence[Row], first: str, seconds: Sequence[str], scores: Sequence[str]
 ) -> Table:
-    """Paired differences ``first − second``, a row a system; ``*``: the interval excludes 0.
+    """Paired differences ``first − second``: a row a set and system; a star: it excludes 0.
+
+    Args:
+        rows: rows of both systems; sets that `first` has no row of are left out.
+        first: name of a system.
+        seconds: names of the others.
+        scores: names of scores.
 
     Chapter: 3.
     """
     body = []
-    for second in seconds:
-        found = {score: difference(rows, first, second, score) for score in scores}
-        cells = [
-            cell(interval, DIGITS.get(score, 2), sign=True)
-            + (" *" if interval.excludes_zero else "")
-            for score, interval in found.items()
-        ]
-        body.append([f"{html.escape(first)} minus {html.escape(second)}", *cells])
-    return Table(["Difference", *(TITLES[score] for score in scores)], body)
+    for name in dict.fromkeys(row.evaluation_set for row in where(rows, system=first)):
+        some = where(rows, evaluation_set=name)
+        for second in seconds:
+            found = {score: difference(some, first, second, score) for score in scores}
+            body.append([f"<small>{name}</small><br>minus {html.escape(second)}",
+                         *(_starred(interval, score) for score, interval in found.items())])
+    return Table([html.escape(first), *(TITLES[score] for score in scores)], body)
+
+
+def _starred(interval: Interval, score: str) -> str:
+    mean, ends = cell(interval, DIGITS.get(score, 2), sign=True).split("<br>")
+    return f"{mean}{'&nbsp;*' if interval.excludes_zero else ''}<br>{ends}"
 
 
 def by_group(
