@@ -15,21 +15,33 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-STAMP = BUILD / ".library"
-INPUTS = ["edmse_lite", "requirements.lock", "_config.yml", "book/_ext"]
+LIBRARY = ["edmse_lite", "requirements.lock"]  # what a notebook's outputs depend on
+SHELL = ["book/_ext", "book/_templates", "_config.yml", "_toc.yml", "pyproject.toml"]  # pages only
+
+SKIPPED = {"__pycache__", "explorables"}  # explorables are copied at every build
 
 
-def library_key() -> str:
-    """Hash everything a notebook's output can depend on, apart from the notebook itself."""
+def key(places: list[str]) -> str:
+    """Hash the names and contents of files and of whole folders."""
     digest = hashlib.sha256(sys.version.encode())
-    for top in INPUTS:
+    for top in places:
         path = ROOT / top
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and not SKIPPED.intersection(file.parts):
                 digest.update(str(file.relative_to(ROOT)).encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def forget(stamp: str, places: list[str], stale: list[Path], why: str) -> None:
+    """Remove what was built from other versions of `places`; `stamp` keeps their hash."""
+    file, now = BUILD / stamp, key(places)
+    if not file.exists() or file.read_text() != now:
+        if any(path.exists() for path in stale):
+            print(why)
+        for path in stale:
+            shutil.rmtree(path, ignore_errors=True)
+        file.write_text(now)
 
 
 def main() -> int:
@@ -41,12 +53,13 @@ def main() -> int:
 
 def build() -> int:
     """Build with every warning fatal; return Jupyter Book's exit code."""
-    start, key = time.monotonic(), library_key()
-    if BUILD.exists() and (not STAMP.exists() or STAMP.read_text() != key):
-        print("The library has changed since the last build: running every notebook again.")
-        shutil.rmtree(BUILD)
+    start = time.monotonic()
     BUILD.mkdir(exist_ok=True)
-    STAMP.write_text(key)
+    pages = [BUILD / ".doctrees", BUILD / "html"]
+    outputs = [BUILD / ".jupyter_cache", BUILD / "jupyter_execute"]
+    changed = "The library has changed since the last build: running every notebook again."
+    forget(".library", LIBRARY, [*outputs, *pages], changed)
+    forget(".shell", SHELL, pages, "The frame of the pages has changed: writing every page again.")
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", ".", "--path-output", "."]
     command += ["-W", "-n", "--keep-going", "--quiet"]

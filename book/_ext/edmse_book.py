@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 import shutil
+import struct
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sphinx.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOUND = re.compile(r"data:audio/(\w[\w.+-]*);base64,([A-Za-z0-9+/=]{200,})")
+PICTURE = re.compile(r'<img(?![^>]*\bwidth=)[^>]*\bsrc="[^"]*_images/([\w.-]+)"[^>]*>')
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 SUFFIX = {"mpeg": "mp3", "mp3": "mp3", "x-wav": "wav", "wav": "wav", "ogg": "ogg"}
 
@@ -54,6 +56,16 @@ def sound_to_file(match: re.Match, outdir: Path, static: str) -> str:
     return static + name
 
 
+def sized(match: re.Match, app: Sphinx) -> str:
+    """Give a picture of a notebook its size, so that the page does not jump when it comes."""
+    file = Path(app.doctreedir).parent / "jupyter_execute" / Path(match[1]).name
+    head = file.read_bytes()[:24] if file.exists() else b""
+    if not head.startswith(b"\x89PNG"):
+        return match[0]
+    width, height = struct.unpack(">II", head[16:24])
+    return f'<img width="{width}" height="{height}"{match[0][4:]}'
+
+
 def rewrite_body(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """Make a page's body light and narrow: sound in files, lazy pictures, boxed tables."""
     context["script_files"] = [
@@ -69,6 +81,7 @@ def rewrite_body(app: Sphinx, page: str, template: str, context: dict[str, Any],
     body = SOUND.sub(lambda m: sound_to_file(m, Path(app.outdir), static), body)
     body = re.sub(r"<audio(?![^>]*\bpreload=)", '<audio preload="none"', body)
     body = re.sub(r"<img(?![^>]*\bloading=)", '<img loading="lazy"', body)
+    body = PICTURE.sub(lambda m: sized(m, app), body)
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     box = '<div class="table-box" role="region" aria-label="Table" tabindex="0">'
     context["body"] = re.sub(r"(<table\b.*?</table>)", box + r"\1</div>", body, flags=re.S)
