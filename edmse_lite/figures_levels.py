@@ -95,3 +95,51 @@ def _plane(limit: float, size: int) -> Tensor:
     """Square grid of complex numbers, shape (size, size)."""
     line = torch.linspace(-limit, limit, size, dtype=torch.float64)
     return torch.complex(line.expand(size, size), line[:, None].expand(size, size))
+
+
+def paths(tracks: Mapping[str, tuple[Tensor, Tensor]], limit: float = 5.0) -> Figure:
+    """Paths of x̃ over the level, which falls from left to right, one panel a kind of walk.
+
+    Args:
+        tracks: title, and levels (n,) with states (n, walkers), real.
+        limit: the axis of x̃ reaches from -limit to limit.
+
+    Chapter: 6 Walking down the noise.
+    """
+    with style():
+        fig, axes = panels(len(tracks), 2.1)
+        for ax, (title, (levels, states)) in zip(axes, tracks.items(), strict=True):
+            up = states[-1] > 0
+            for walkers, colour, dash in ((up, COLOURS[0], "-"), (~up, COLOURS[1], "--")):
+                ax.plot(levels.numpy(), states[:, walkers].numpy(), dash, color=colour, lw=1)
+            ax.set(title=title, ylabel="x̃", ylim=(-limit, limit), xscale="log")
+        ticks = [level for level in (3, 1, 0.3, 0.1, 0.03) if level >= float(levels.min())]
+        axes[-1].set_xticks(ticks, [f"{level:g}" for level in ticks])
+        axes[-1].minorticks_off()
+        axes[-1].invert_xaxis()
+        axes[-1].set_xlabel("level σ, falling")
+    return fig
+
+
+def orders(steps: Sequence[int], errors: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
+    """Errors over the number of steps, both on logarithmic axes; a slope of −k is order k.
+
+    Args:
+        steps: numbers of steps.
+        errors: name and error at each number of steps.
+        xlabel: title of the horizontal axis.
+
+    Chapter: 6 Walking down the noise.
+    """
+    with style():
+        fig, (ax,) = panels(1, 3.6)
+        for i, (name, values) in enumerate(errors.items()):
+            look = {"color": COLOURS[i], "ls": DASHES[i], "marker": _MARKS[i]}
+            ax.plot(list(steps), list(values), label=name, ms=5, **look)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(list(steps), [str(n) for n in steps])
+        ax.minorticks_off()
+        ax.set(xlabel=xlabel, ylabel="rms error", yscale="log")
+        ax.grid(axis="y", color="#dddddd", lw=0.8)
+        ax.legend(fontsize=9)
+    return fig

@@ -1,0 +1,190 @@
+"""Chapter 6: its check against wrong steps, its pictures, and Hear σ in a real browser."""
+
+import html
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import ROOT
+
+from edmse_lite import figures_levels
+from edmse_lite.checks_levels import check_step
+from edmse_lite.widgets import EXPLORABLES
+
+PHONE = {"width": 360, "height": 740}
+STEPS = [
+    {"sigma": 1.5, "state_db": -26.5, "estimate_db": 10.5},
+    {"sigma": 0.19, "state_db": -3.2, "estimate_db": 9.5},
+    {"sigma": 0.014, "state_db": 7.0, "estimate_db": 7.1},
+]
+
+
+# The exercise's check
+
+
+def heun(denoiser, x, y, sigma, sigma_next):
+    slope = (x - denoiser(x, y, sigma)) / sigma
+    guess = x + (sigma_next - sigma) * slope
+    slope_next = (guess - denoiser(guess, y, sigma_next)) / sigma_next
+    return x + (sigma_next - sigma) * (slope + slope_next) / 2
+
+
+def euler(denoiser, x, y, sigma, sigma_next):
+    return x + (sigma_next - sigma) * (x - denoiser(x, y, sigma)) / sigma
+
+
+def wrong_level(denoiser, x, y, sigma, sigma_next):
+    slope = (x - denoiser(x, y, sigma)) / sigma
+    guess = x + (sigma_next - sigma) * slope
+    return x + (sigma_next - sigma) * (slope + (guess - denoiser(guess, y, sigma_next)) / sigma) / 2
+
+
+def wrong_sign(denoiser, x, y, sigma, sigma_next):
+    return x - (sigma_next - sigma) * (x - denoiser(x, y, sigma)) / sigma
+
+
+def unhalved(denoiser, x, y, sigma, sigma_next):
+    return 2 * heun(denoiser, x, y, sigma, sigma_next) - x
+
+
+def three_calls(denoiser, x, y, sigma, sigma_next):
+    denoiser(x, y, sigma)
+    return heun(denoiser, x, y, sigma, sigma_next)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_check_accepts_heun(seed: int) -> None:
+    report = check_step(heun, seed)
+    assert report.score == len(report.findings) == 3, str(report)
+    assert json.loads(report.json())["of"] == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (euler, "order 1.0, expected 2.0"),
+        (euler, "1 calls of the denoiser a step, expected 2"),
+        (wrong_level, "order 1.0, expected 2.0"),
+        (wrong_sign, "moves away from the exact flow"),
+        (unhalved, "leads to the exact flow: "),
+        (three_calls, "3 calls of the denoiser a step, expected 2"),
+    ],
+)
+def test_the_check_names_what_is_wrong(step, message: str, seed: int) -> None:
+    report = check_step(step, seed)
+    assert report.score < 3 and message in str(report), str(report)
+
+
+# The pictures
+
+
+def test_orders_are_drawn_as_they_are_given() -> None:
+    figure = figures_levels.orders((8, 16), {"a": [1.0, 0.25], "b": [1.0, 0.5]}, "steps")
+    drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert drawn["a"] == [1.0, 0.25] and drawn["b"] == [1.0, 0.5]
+    assert figure.axes[0].get_yscale() == "log" and figure.axes[0].get_xscale() == "log"
+
+
+def test_paths_are_told_apart_by_their_end() -> None:
+    levels, states = torch.tensor([1.0, 0.1]), torch.tensor([[2.0, -2.0, 1.0], [1.0, -1.0, -1.0]])
+    axes = figures_levels.paths({"walk": (levels, states)}).axes[0]
+    ends = [(line.get_ydata()[-1], line.get_linestyle()) for line in axes.lines]
+    assert sorted(ends) == [(-1.0, "--"), (-1.0, "--"), (1.0, "-")]
+    assert axes.get_xlim()[0] > axes.get_xlim()[1], "the level falls to the right"
+
+
+# Hear σ
+
+
+@pytest.fixture(scope="module")
+def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve one page with the explorable and six tones."""
+    import serve
+
+    root = tmp_path_factory.mktemp("bench6")
+    shutil.copytree(EXPLORABLES, root / "_static" / "explorables")
+    shutil.copy(ROOT / "book" / "_static" / "mount.mjs", root / "_static")
+    (root / "sound").mkdir()
+    time, steps = np.arange(4 * 16_000) / 16_000, []
+    for i, step in enumerate(STEPS):
+        steps.append(dict(step))
+        for kind, hertz in (("state", 200 + 40 * i), ("estimate", 500 + 40 * i)):
+            soundfile.write(root / "sound" / f"{kind}{i}.wav", np.sin(hertz * time) / 10, 16_000)
+            steps[-1][kind] = f"sound/{kind}{i}.wav"
+    options = html.escape(json.dumps({"steps": steps, "tasks": ["One"], "transcript": "None."}))
+    (root / "index.html").write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width"><title>Bench</title>'
+        '<link rel="stylesheet" href="_static/explorables/explorables.css">'
+        '<script type="module" src="_static/mount.mjs"></script><body>'
+        f'<div data-edmse-widget="hear_sigma" data-edmse-options="{options}"></div></body></html>'
+    )
+    server = serve.serve(0, root)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def bench(browser, bench_address: str) -> Iterator:
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.fetched = []
+    page.on("request", lambda request: page.fetched.append(request.url))
+    page.goto(bench_address)
+    page.wait_for_selector("[data-edmse-mounted]")
+    yield page
+    context.close()
+
+
+PLAYING = "document.querySelector('audio').currentTime > 0.4"
+
+
+def test_read_outs_follow_the_step_and_nothing_is_fetched_before_a_tap(bench) -> None:
+    readout = bench.locator(".ed-readout")
+    for i, step in enumerate(STEPS):
+        bench.get_by_label("Step").fill(str(i + 1))
+        shown = f"{step['state_db']:.1f}".replace("-", "−")
+        assert readout.inner_text() == f"σ = {step['sigma']:.3f}. SI-SDR of xₜ: {shown} dB."
+    assert not [url for url in bench.fetched if url.endswith(".wav")]
+    for control in bench.locator(".ed-range:visible, summary, button").all():
+        assert control.bounding_box()["height"] >= 43.5
+    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_switch_keeps_the_instant(bench) -> None:
+    bench.get_by_role("button", name="Play").click()
+    bench.wait_for_function(PLAYING)
+    bench.get_by_role("button", name="the estimate").click()
+    bench.wait_for_function(
+        f"{PLAYING} && document.querySelector('audio').src.includes('estimate')"
+    )
+    before = bench.evaluate("document.querySelector('audio').currentTime")
+    step = bench.get_by_label("Step")
+    step.focus()
+    step.press("ArrowRight")
+    bench.wait_for_function(
+        f"document.querySelector('audio').src.endsWith('estimate1.wav') && {PLAYING}"
+    )
+    assert bench.evaluate("document.querySelector('audio').currentTime") >= before
+    assert not bench.evaluate("document.querySelector('audio').paused")
+    bench.get_by_role("button", name="Pause").click()
+    assert bench.evaluate("document.querySelector('audio').paused")
+
+
+def test_the_volume_changes_no_read_out(bench) -> None:
+    before = bench.locator(".ed-readout").inner_text()
+    bench.get_by_text("More: volume").click()
+    bench.get_by_label("Volume").fill("30")
+    assert bench.evaluate("document.querySelector('audio').volume") == pytest.approx(0.3)
+    assert bench.locator(".ed-readout").inner_text() == before
