@@ -1,0 +1,99 @@
+"""Checks of what readers write in chapter 7: they grade properties and show no answer.
+
+Chapter: 7 The shifted SDE and its perturbation kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .checks_levels import Report
+
+
+def check_kernel(my_kernel: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:
+    """Check the perturbation kernel of dx = −γ (x − y) dt + g dw with constant γ and g.
+
+    Args:
+        my_kernel: called as ``my_kernel(x0, y, t, stiffness, g)`` with x0 and y of shape (B,),
+            complex, and three numbers; returns the mean, shape (B,), and the std of x_t.
+        seed: another seed gives another hidden γ, g, x0 and y.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    stiffness, g = (0.5 + 2 * torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
+    x0, y = torch.randn(2, 8, dtype=torch.complex128, generator=generator)
+
+    def ask(t: float) -> tuple[Tensor, Tensor]:
+        mean, std = my_kernel(x0, y, t, stiffness, g)
+        return torch.as_tensor(mean), torch.as_tensor(std)
+
+    late, early, middle = 40 / stiffness, 1e-4, 0.5
+    findings = [
+        ("starts at x0, without spread", _start(*ask(0.0), x0)),
+        ("long-term mean", _long_term(ask(late)[0], y)),
+        ("mean in between", _mean(ask(middle)[0], x0, y, stiffness * middle)),
+        ("first growth of the spread", _growth(ask(early)[1], g, early)),
+        ("spread after a long time", _stationary(ask(late)[1], g, stiffness)),
+        ("spread in between", _spread(ask(middle)[1], g, stiffness, middle)),
+    ]
+    return Report("kernel", seed, tuple(findings))
+
+
+def _near(found: Tensor, expected: Tensor | float, rtol: float = 1e-6) -> bool:
+    expected = torch.as_tensor(expected)
+    if not bool(torch.isfinite(torch.view_as_real(found) if found.is_complex() else found).all()):
+        return False
+    return bool((found - expected).abs().max() <= rtol * expected.abs().max() + 1e-12)
+
+
+def _start(mean: Tensor, std: Tensor, x0: Tensor) -> str:
+    if not _near(mean, x0):
+        return "at t = 0 the mean is not x0"
+    return "" if _near(std, 0.0) else "at t = 0 the spread is not 0"
+
+
+def _long_term(mean: Tensor, y: Tensor) -> str:
+    if _near(mean, y):
+        return ""
+    if _near(mean, torch.zeros_like(y)):
+        return "the mean goes to 0: this process settles at y"
+    return "the mean does not go to y: look at the sign in the exponent"
+
+
+def _mean(mean: Tensor, x0: Tensor, y: Tensor, product: float) -> str:
+    kept = math.exp(-product)
+    if _near(mean, y + kept * (x0 - y)):
+        return ""
+    return "the distance to y must shrink by the factor s = exp ∫ f"
+
+
+def _growth(std: Tensor, g: float, t: float) -> str:
+    ratio = float(std.abs().max()) / (g * math.sqrt(t))
+    if abs(ratio - 1) < 1e-2:
+        return ""
+    if abs(ratio / (g * math.sqrt(t)) - 1) < 1e-2:
+        return "this is the variance; return its root"
+    if abs(ratio / math.sqrt(t) - 1) < 1e-2:
+        return "it grows as g t; increments add as variances, so it grows as g √t"
+    return f"{ratio:.2f} times g √t, expected 1"
+
+
+def _stationary(std: Tensor, g: float, stiffness: float) -> str:
+    ratio = float(std.abs().max()) / (g / math.sqrt(2 * stiffness))
+    if abs(ratio - 1) < 1e-6:
+        return ""
+    if not ratio < 1e3:
+        return "it grows without bound: this is σ, the unscaled level; x_t has the spread s σ"
+    return "it settles at a wrong value: integrate g²/s², then multiply by s²"
+
+
+def _spread(std: Tensor, g: float, stiffness: float, t: float) -> str:
+    variance = -(g**2) * math.expm1(-2 * stiffness * t) / (2 * stiffness)
+    if _near(std, math.sqrt(variance)):
+        return ""
+    return f"{float(std.abs().max()) / math.sqrt(variance):.2f} times the exact one at t = {t}"

@@ -1,0 +1,207 @@
+"""What a drift towards y can still change, one small experiment each, on exact denoisers.
+
+Chapter: 7 The shifted SDE and its perturbation kernel.
+
+In σ the exact process contains no drift.  These experiments look at what is left: steps of finite
+size in t, the largest level, the levels at which a sampler stops, the levels of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from edmse_lite.denoisers import Denoiser, score
+from edmse_lite.grids import Grid, rho
+from edmse_lite.oracles import MixtureOracle
+from edmse_lite.preconditioning import Preconditioning
+from edmse_lite.processes import SDE, T_EPS
+from edmse_lite.samplers import EDM
+
+MU = 0.15 + 0.075j
+"""The likelier answer of :func:`two_answers`, in units of the compressed STFT."""
+
+
+def two_answers(weight: float = 0.7) -> MixtureOracle:
+    """Return the exact denoiser of an r that is near μ = 0.15 + 0.075j or near −μ.
+
+    r | y ~ w N_C(μ, τ²) + (1 − w) N_C(−μ, τ²) with τ = 0.03, in each bin on its own.
+
+    Args:
+        weight: w, the probability of μ.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    return MixtureOracle(torch.tensor([weight, 1 - weight]), torch.tensor([MU, -MU]), 0.03)
+
+
+def rms(z: Tensor) -> float:
+    """Return the root mean square of a tensor, real or complex, any shape.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    return float(z.abs().square().mean().sqrt())
+
+
+def velocity(denoiser: Denoiser, sde: SDE, x_t: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
+    """Return dx/dt of the probability flow in x_t: f (x − y) − ½ g² ∇ log p_t(x).
+
+    Source: Song et al. 2021, with the drift towards y.
+
+    Args:
+        denoiser: any denoiser.
+        sde: the schedule.
+        x_t: shifted state, any shape, complex or real.
+        y: noisy values, same shape.
+        t: diffusion time in (0, 1].
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    f, g = float(sde.f(t)), float(sde.g(t))
+    return f * (x_t - y) - 0.5 * g**2 * score(denoiser, sde, x_t, y, t)
+
+
+def solve_in_t(
+    denoiser: Denoiser, sde: SDE, x_1: Tensor, y: Tensor, t_end: float = 0.02
+) -> Tensor:
+    """Return x_t at ``t_end``, the probability flow in x_t solved by scipy to ten digits.
+
+    Args:
+        denoiser: any denoiser.
+        sde: the schedule.
+        x_1: real state at t = 1, shape (N,).
+        y: noisy values, shape (N,).
+        t_end: diffusion time in (0, 1).
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    from scipy.integrate import solve_ivp
+
+    def slope(t: float, x: object) -> object:
+        return velocity(denoiser, sde, torch.as_tensor(x), y, t).numpy()
+
+    found = solve_ivp(slope, (1.0, t_end), x_1.numpy(), rtol=1e-10, atol=1e-12)
+    return torch.as_tensor(found.y[:, -1])
+
+
+def heun_in_t(
+    denoiser: Denoiser, sde: SDE, y: Tensor, steps: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Return x0_hat by Heun's method in x_t and t, drift and all; the last step is y + D.
+
+    Only for the comparison with :class:`~edmse_lite.samplers.EDM`, which steps in σ.
+
+    Args:
+        denoiser: any denoiser.
+        sde: the schedule.
+        y: noisy values, any shape, complex or real.
+        steps: N ≥ 1, uniform in t.
+        generator: carries the randomness of the start.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    x, t = sde.prior(y, generator), torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    for now, then in zip(t[:-2], t[1:-1], strict=True):
+        slope = velocity(denoiser, sde, x, y, now)
+        after = velocity(denoiser, sde, x + (then - now) * slope, y, then)
+        x = x + (then - now) * (slope + after) / 2
+    return y + denoiser((x - y) / float(sde.s(t[-2])), y, sde.sigma(t[-2]))
+
+
+def share_near_mu(
+    denoiser: Denoiser, sde: SDE, y: Tensor, steps: int = 32, seed: int = 1
+) -> tuple[float, float]:
+    """Return the share of deterministic results nearer to μ than to −μ, and its 95 % half-width.
+
+    Args:
+        denoiser: the oracle :func:`two_answers`.
+        sde: the schedule; levels σ(t) with t uniform.
+        y: noisy values, one a draw, complex.
+        steps: N.
+        seed: of the start.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    sampler = EDM(steps, s_churn=0.0, grid=_uniform_below(sde, sde.sigma_1))
+    r = sampler(denoiser, sde, y, generator).x0_hat - y
+    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
+    return share, 1.96 * (share * (1 - share) / r.numel()) ** 0.5
+
+
+def nodes_errors(
+    denoiser: Denoiser, sdes: Mapping[str, SDE], y: Tensor, top: float, counts: Sequence[int]
+) -> dict[str, list[float]]:
+    """Return the rms distance of N steps, uniform in t, to the exact flow from the same start.
+
+    Args:
+        denoiser: any denoiser.
+        sdes: each gives the levels σ(t_i); its own scaling and drift play no part.
+        y: noisy values, any shape.
+        top: level at which all begin.
+        counts: numbers of steps N.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+
+    def end(sde: SDE, steps: int, grid: Grid) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return EDM(steps, s_churn=0.0, grid=grid)(denoiser, sde, y, generator).x0_hat
+
+    exact = end(next(iter(sdes.values())), 200, rho(1e-3, top))
+    return {
+        name: [rms(end(sde, n, _uniform_below(sde, top)) - exact) for n in counts]
+        for name, sde in sdes.items()
+    }
+
+
+class _uniform_below:
+    """Levels σ(t_i), t_i uniform from the time at which σ = ``top``."""
+
+    def __init__(self, sde: SDE, top: float) -> None:
+        self.sde, self.start = sde, float(sde.sigma_inv(top))
+
+    def __call__(self, sde: SDE, steps: int, sigma_range: object = None) -> Tensor:
+        index = torch.arange(steps, dtype=torch.float64)
+        return self.sde.sigma(self.start * (1 - index / steps))
+
+
+def limited_model_errors(
+    sde: SDE, levels: Tensor, mean: float = -0.1, var: float = 0.01, draws: int = 20_000
+) -> list[float]:
+    """Return at each level the rms error of a model too small to be right everywhere.
+
+    The model is D = a + b x̃ with a, b quadratic in ln σ, fitted by least squares with EDM's
+    weights to real draws r ~ N(mean, var) at σ(t), t uniform on [0.01, 1].  The exact denoiser is
+    known, so the error is, too.
+
+    Args:
+        sde: decides which levels are trained.
+        levels: where to measure, shape (K,).
+        mean: of r.
+        var: of r.
+        draws: number of training examples.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    generator = torch.Generator().manual_seed(1)
+    t = T_EPS + (1 - T_EPS) * torch.rand(draws, dtype=torch.float64, generator=generator)
+    z = torch.randn(3, draws, dtype=torch.float64, generator=generator)
+    sigma, r = sde.sigma(t), mean + var**0.5 * z[0]
+    weight = Preconditioning.edm(sigma_data=var**0.5).loss_weight(sigma).sqrt()[:, None]
+    inputs = weight * _features(r + sigma * z[1], sigma)  # (draws, 6)
+    solution = torch.linalg.lstsq(inputs, weight * r[:, None]).solution
+    errors = []
+    for level in levels:
+        x = mean + (var + level**2).sqrt() * z[2]
+        exact = mean + var / (var + level**2) * (x - mean)
+        errors.append(rms((_features(x, level.expand(draws)) @ solution)[:, 0] - exact))
+    return errors
+
+
+def _features(x: Tensor, sigma: Tensor) -> Tensor:
+    """Return 1 and x̃, each times 1, ln σ, ln² σ: (draws, 6)."""
+    powers = torch.stack([sigma.log() ** k for k in range(3)], -1)  # (draws, 3)
+    return torch.cat([powers, x[:, None] * powers], -1)
