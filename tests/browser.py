@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -19,31 +18,34 @@ FLAGS = [
 ]
 
 
-def find_browser() -> str | None:
-    """Return the path of an installed Chromium, or None for the one that playwright installed."""
+def candidates() -> list[str | None]:
+    """Return the browsers to try: the one that is named, else installed ones, then playwright's."""
     named = os.environ.get("EDMSE_BROWSER")
     if named:
-        if not Path(named).exists():
-            raise FileNotFoundError(f"EDMSE_BROWSER names {named}, which does not exist")
-        return named
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+        return [named]
+    return [*(path for name in NAMES if (path := shutil.which(name))), None]
 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Start a headless browser; raise, saying what to install, where there is none."""
+    """Start the first browser that starts; raise, saying what to install, where none does."""
+    faults = []
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        except Exception as error:
-            raise RuntimeError(
-                "no browser starts: install chromium (Debian: apt-get install chromium) or name "
-                f"one with EDMSE_BROWSER=/path/to/chrome\n{error}"
-            ) from error
-        try:
-            yield browser
-        finally:
-            browser.close()
+        for path in candidates():
+            try:
+                browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+            except Exception as error:
+                faults.append(f"{path or 'playwright'}: {str(error).splitlines()[0]}")
+                continue
+            try:
+                yield browser
+            finally:
+                browser.close()
+            return
+    raise RuntimeError(
+        "no browser starts: install chromium (Debian: apt-get install chromium) or name one with "
+        "EDMSE_BROWSER=/path/to/chrome\n" + "\n".join(faults)
+    )
 
 
 if __name__ == "__main__":
