@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -282,3 +284,13 @@ def test_torchaudio_works_next_to_this_torch() -> None:
     code += "; print(f(torch.ones(48), 48000, 16000).numel())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "16", result.stderr
+
+
+def test_scripts_parse_and_the_workflow_runs_ci() -> None:
+    for script in (ROOT / ".ci" / "run", ROOT / "scripts" / "setup.sh"):
+        subprocess.run(["bash", "-n", str(script)], check=True)
+        assert os.access(script, os.X_OK), f"{script.name} is not executable"
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+    assert "bash .ci/run" in steps
+    assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}

@@ -1,6 +1,9 @@
 """The built site: links, weight, phone width, accessibility, buttons; every page in a browser."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -193,3 +196,10 @@ def test_pictures_have_a_description(path: str, site: Path) -> None:
         if not (alt := re.search(r'alt="([^"]*)"', image)) or re.search(r"_images/|\.png", alt[1])
     ]
     assert not bare, "\n".join(bare)
+
+
+def test_a_missing_browser_fails_and_does_not_skip(tmp_path: Path) -> None:
+    environment = {**os.environ, "EDMSE_BROWSER": str(tmp_path / "none")}
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "the_address_of_the_site"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1 and "no browser starts: install chromium" in result.stdout
