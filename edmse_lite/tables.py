@@ -95,12 +95,20 @@ def where(rows: Iterable[Row], **wanted: object) -> list[Row]:
 
 
 def shared(rows: Sequence[Row], score: str) -> list[Row]:
-    """Rows of the clips for which every system has a score: none is left out for one system only.
+    """Rows of the clips for which every system has a score: systems are compared on equal clips.
 
     Chapter: 3.
     """
-    lost = {(r.evaluation_set, r.key) for r in rows if not math.isfinite(getattr(r, score))}
-    return [r for r in rows if (r.evaluation_set, r.key) not in lost]
+    having: dict[tuple[str, str], set[str]] = {}
+    lost = set()
+    for row in rows:
+        clip = (row.evaluation_set, row.key)
+        having.setdefault(clip, set()).add(row.system)
+        if not math.isfinite(getattr(row, score)):
+            lost.add(clip)
+    every = set(names(rows))
+    kept = {clip for clip, systems in having.items() if systems == every} - lost
+    return [row for row in rows if (row.evaluation_set, row.key) in kept]
 
 
 def mean(rows: Sequence[Row], score: str) -> Interval:

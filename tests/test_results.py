@@ -71,6 +71,15 @@ def test_a_clip_that_one_system_failed_is_left_out_for_all() -> None:
     assert tables.difference(rows, "ours", "theirs", "pesq").n == 11
 
 
+def test_systems_are_compared_on_equal_clips() -> None:
+    rows = [r for r in study(seeds=2) if not (r.system == "ours" and r.key == "matched-4")]
+    kept = tables.shared(rows, "pesq")
+    assert len(kept) == 11 * 3 and "matched-4" not in {r.key for r in kept}
+    theirs, _ = tables.means_table(rows, ("pesq",)).rows
+    fair = tables.means_table([r for r in rows if r.key != "matched-4"], ("pesq",))
+    assert theirs == fair.rows[0]
+
+
 def test_systems_without_a_clip_in_common_are_named() -> None:
     with pytest.raises(ValueError, match="ours and nobody share no clip"):
         tables.difference(study(), "ours", "nobody", "pesq")
