@@ -1,6 +1,6 @@
-"""Checks of what readers write in chapter 7: they grade properties and show no answer.
+"""Checks of what readers write in chapters 7 and 8: they grade properties and show no answer.
 
-Chapter: 7 The shifted SDE and its perturbation kernel.
+Chapter: 7 The shifted SDE and its perturbation kernel (levels: chapter 8).
 """
 
 from __future__ import annotations
@@ -97,3 +97,57 @@ def _spread(std: Tensor, g: float, stiffness: float, t: float) -> str:
     if _near(std, math.sqrt(variance)):
         return ""
     return f"{float(std.abs().max()) / math.sqrt(variance):.2f} times the exact one at t = {t}"
+
+
+def check_levels(my_sigma: Callable[..., Tensor], seed: int = 0) -> Report:
+    """Check a schedule whose levels are ln σ ~ N(a, b²) when t is uniform on [0, 1].
+
+    Args:
+        my_sigma: called as ``my_sigma(t, a, b)`` with t of shape (N,), inside (0, 1), and two
+            numbers; returns the levels, shape (N,).
+        seed: another seed gives other hidden a and b.
+
+    Chapter: 8 A zoo of schedules.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (torch.tensor([-2.0, 0.6]) + torch.rand(2, generator=generator)).tolist()
+    t = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    found = torch.as_tensor(my_sigma(t, a, b))
+    usable = found.shape == t.shape and bool((found > 0).all() and found.isfinite().all())
+    findings = [("positive finite levels, one a time", "" if usable else "look at shape and sign")]
+    if usable:
+        log = found.log()
+        findings += [
+            ("increasing", "" if bool((log.diff() > 0).all()) else "σ must grow with t"),
+            ("median", _median(float(log[9_999:10_001].mean()), a, b)),
+            ("spread of ln σ", _width(float(log.std()), b)),
+            ("shape of the bell", _bell(log)),
+        ]
+    return Report("levels", seed, tuple(findings))
+
+
+def _median(found: float, a: float, b: float) -> str:
+    if abs(found - a) < 1e-3:
+        return ""
+    if abs(found - a * math.log(10)) < 1e-3:
+        return "this is a power of 10; ln is the natural logarithm"
+    if abs(found - a - b**2) < 1e-2 or abs(found - a - b**2 / 2) < 1e-2:
+        return "the median of σ is e^a, not its mean"
+    return f"ln of the median is {found:.2f}, expected a = {a:.2f}"
+
+
+def _width(found: float, b: float) -> str:
+    if abs(found / b - 1) < 1e-2:
+        return ""
+    if abs(found / b**2 - 1) < 1e-2:
+        return "this is b², the variance"
+    return f"{found / b:.2f} times b"
+
+
+def _bell(log: Tensor) -> str:
+    z = (log - log.mean()) / log.std()
+    fourth = float(z.pow(4).mean())
+    if abs(fourth - 3) < 0.03:
+        return ""
+    hint = ": a flat one; use the quantile of the normal, not its cumulative share"
+    return f"fourth moment {fourth:.2f}, expected 3" + (hint if fourth < 2.5 else "")
