@@ -271,11 +271,11 @@ class Claim:
     def _repr_markdown_(self) -> str:
         effect = self.effect
         size = f"{effect.n} clips × {self.seeds} seeds, {effect.clusters} {self.clusters}"
-        rows = [
-            ("Margin, set before the run", f"{self.margin:g} {self.unit}"),
-            ("Command", f"`{self.command}`, about {self.minutes:.1g} min on 2 CPU cores"),
-            ("Effect, 95 % interval", f"{effect} {self.unit} ({size})"),
-            ("Verdict", f"**{self.verdict}**"),
+        lines = [
+            f"**Claim.** {self.hypothesis}",
+            f"Margin, set before the run: {self.margin:g} {self.unit}",
+            f"Command: `{self.command}`, about {self.minutes:.1g} min on 2 CPU cores",
+            f"Effect and 95 % interval: {effect} {self.unit} ({size})",
+            f"Verdict: **{self.verdict}**",
         ]
-        body = "\n".join(f"| {name} | {value} |" for name, value in rows)
-        return f"| Claim | {self.hypothesis} |\n| :-- | :-- |\n{body}"
+        return "\n".join(f"- {line}" for line in lines)  # a list reflows on a phone
