@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edmse_lite.grids import rho
 from edmse_lite.mixing import MixingConfig
 from edmse_lite.networks import UNetConfig
 from edmse_lite.preconditioning import Preconditioning
@@ -21,14 +22,21 @@ from edmse_lite.sdes import VE
 MODEL = "compact"
 """The checkpoint that comes with the package."""
 
-SAMPLER = EDM(steps=16, s_churn=math.inf)
+NEAR_THE_MEAN = rho(sigma_min=1.0, sigma_max=2.0)
+"""The levels that a small model walks by default.
+
+Chosen on the validation set. Levels this high leave little of the decision to chance: the result
+is close to the conditional mean, which PESQ and SI-SDR reward. Chapter 1 walks all the way down.
+"""
+
+SAMPLER = EDM(steps=16, s_churn=math.inf, grid=NEAR_THE_MEAN)
 """The default sampler: 31 calls of the network."""
 
-FAST = EDM(steps=8, s_churn=math.inf)
+FAST = EDM(steps=8, s_churn=math.inf, grid=NEAR_THE_MEAN)
 """About half the time of the default: 15 calls."""
 
-PREDICTOR_CORRECTOR = PC(steps=15, corrector_steps=1, snr=0.5)
-"""SGMSE's sampler at nearly the same cost as the default: 30 calls."""
+PREDICTOR_CORRECTOR = PC(steps=15, corrector_steps=1, snr=0.5, t_eps=0.8)
+"""SGMSE's sampler over the same levels, at nearly the same cost as the default: 30 calls."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +126,9 @@ class Recipe:
 
 COMPACT = Recipe(
     network=UNetConfig(channels=(48, 64, 80, 80, 80), stride=4, y_scale=9.0),
-    sde=VE(sigma_min=0.05, sigma_max=1.0),
+    sde=VE(sigma_min=0.05, sigma_max=2.0),
     preconditioning=Preconditioning.edm(sigma_data=0.0875),
-    sigma_range=(0.01, 1.5),
+    sigma_range=(0.01, 2.0),
     mixing=MixingConfig(seconds=2.0),
     training=TrainingConfig(steps=9_000, batch_size=6, p_mean=-1.7, validate_every=1_500),
 )
