@@ -63,7 +63,8 @@ def build() -> int:
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", ".", "--path-output", "."]
     command += ["-W", "-n", "--keep-going", "--quiet"]
-    environment = {"PYTHONWARNINGS": "ignore::DeprecationWarning", **os.environ}
+    quiet = {"PYTHONWARNINGS": "ignore::DeprecationWarning", "OMP_WAIT_POLICY": "passive"}
+    environment = {**quiet, **os.environ}  # passive: threads that wait leave a busy machine alone
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     code = subprocess.call(command, cwd=ROOT, env=environment)
     if code:
