@@ -15,14 +15,14 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, recipes
 from .corpora import Pair
 from .denoisers import ScoreModel
 from .recipes import TrainingConfig
@@ -193,12 +193,11 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Enhance the validation pairs with the moving average; PESQ and SI-SDR, means."""
+        """Enhance the validation pairs with the moving average; means of PESQ and SI-SDR."""
         from .enhancement import Enhancer
         from .metrics import evaluate
-        from .samplers import EDM
 
-        sampler = EDM(steps=self.config.validation_steps)
+        sampler = replace(recipes.FAST, steps=self.config.validation_steps)
         enhancer = Enhancer(self.average.eval(), self.spectrogram, sampler)
         noisy = torch.stack([pair.noisy for pair in self.valid])
         enhanced = torch.as_tensor(enhancer(noisy, 16_000, seed=0)).cpu()

@@ -158,6 +158,21 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path, mixer):
     assert all(value.isfinite().all() for value in again.model.state_dict().values())
 
 
+def test_a_validation_scores_the_moving_average_and_is_logged(tmp_path, mixer):
+    run = trainer(tmp_path, mixer, steps=2, validate_every=2, validation_steps=1)
+    run.valid = se.evaluation_set("valid", 2, 2.0)
+    steps = list(run.run())
+    assert steps[0].validation == {}
+    found = steps[1].validation
+    noisy = [se.metrics.evaluate(p.clean, p.noisy, names=("pesq", "si_sdr")) for p in run.valid]
+    for name in ("pesq", "si_sdr"):  # a network after two steps says about zero: nothing changes
+        mean = sum(score[name] for score in noisy) / 2
+        assert found[name] == pytest.approx(mean, abs=0.5)
+    header, row = (tmp_path / "history.csv").read_text().splitlines()
+    assert header == "step,hours,loss,pesq,si_sdr"
+    assert float(row.split(",")[3]) == pytest.approx(found["pesq"], rel=1e-4)
+
+
 def test_another_configuration_is_refused_by_name(tmp_path, mixer):
     next(trainer(tmp_path, mixer).run())
     with pytest.raises(TrainingError, match="another learning_rate, seed"):
