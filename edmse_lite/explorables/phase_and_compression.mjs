@@ -184,6 +184,7 @@ function render({ model, el }) {
   const canvas = element("canvas", { className: "ed-canvas" });
   canvas.style.cssText = "width:100%;height:11rem;image-rendering:pixelated;border-radius:.3rem;background:#440154";
   canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "Compressed spectrogram, empty until the sound is loaded");
   const exponent = slider("Exponent α =", 0.1, 1, 0.05, model.get("exponent") ?? 1, show);
   const snr = slider("Process SNR (dB):", 0, 30, 1, 10, show);
   const factor = slider("Factor a =", 0.05, 1, 0.05, 0.15, show);
