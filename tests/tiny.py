@@ -8,13 +8,13 @@ from torch import Tensor
 import edmse_lite as se
 from edmse_lite.networks import CompactUNet, UNetConfig
 
-SIGMA_RANGE = (0.01, 1.0)
+SIGMA_RANGE = (0.01, 2.0)
 
 
 class Nothing:
     """Finds no residual: the enhanced sound is the noisy one, but for the transforms."""
 
-    sde = se.VE(0.05, 1.0)
+    sde = se.VE(0.05, 2.0)
     sigma_range = SIGMA_RANGE
 
     def __call__(self, x_tilde: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def tiny_model(seed: int = 0) -> se.ScoreModel:
     network = CompactUNet(UNetConfig(channels=(8, 8), embedding=8))
     torch.nn.init.normal_(network.head.weight, std=0.01)
     preconditioning = se.Preconditioning.edm(0.09)
-    return se.ScoreModel(network, se.VE(0.05, 1.0), preconditioning, SIGMA_RANGE).eval()
+    return se.ScoreModel(network, se.VE(0.05, 2.0), preconditioning, SIGMA_RANGE).eval()
 
 
 def band_limited(samples: int, rate: int, seed: int = 0, rms: float = 0.1) -> Tensor:
