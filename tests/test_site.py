@@ -164,7 +164,7 @@ def test_page_is_accessible(path: str, scheme: str, visit) -> None:
     page.evaluate(Path(AXE_FILE_PATH).read_text())
     found = page.evaluate("axe.run('main, .bd-header-article', {resultTypes: ['violations']})")
     report = [
-        f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}"
+        f"{v['id']}: {v['nodes'][0]['html'][:200]}: {v['nodes'][0]['failureSummary']}"
         for v in found["violations"]
         if v["impact"] in ("serious", "critical")
     ]
