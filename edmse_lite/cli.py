@@ -98,10 +98,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("train", help="train a score model on the bundled corpus")
-    parser.add_argument("name", choices=("compact",), help="what to train")
+    parser.add_argument("name", choices=("compact", "compact-refined"), help="what to train")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/compact"),
-        help="folder of the run; one that was stopped goes on (default runs/compact)",
+        "--out", type=Path,
+        help="folder of the run; one that was stopped goes on (default runs/NAME)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimiser steps of the whole run")
     parser.add_argument("--batch", type=int, help="mixtures a step")

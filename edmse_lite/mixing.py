@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .augmentation import at_random_speed, coloured_noise, equalise, source_samples
 from .corpora import Clip, Corpus, Pair
 from .spectrograms import SAMPLE_RATE
 
@@ -25,9 +26,6 @@ EVALUATION_SETS = {
     "valid": ("valid", "valid"),
 }
 """Name of a set: split of its speech, split of its noise. ``valid`` is for training decisions."""
-
-SPEEDS = (17, 18, 19, 20, 21, 22, 23, 24)
-"""Speeds in twentieths, 0.85 ... 1.2: a voice played at another speed is another voice."""
 
 
 def mix(clean: Tensor, noise: Tensor, snr: Tensor | float) -> Tensor:
@@ -59,6 +57,7 @@ class MixingConfig:
         babble: share of mixtures whose noise is several training voices at once.
         coloured: share of mixtures whose noise is Gaussian with a random smooth spectrum.
         second_noise: share of mixtures with a second recording under the first.
+        equaliser: spread of the random filters on voices and noises, dB; 0 for none.
 
     Chapter: 2.
     """
@@ -69,6 +68,7 @@ class MixingConfig:
     babble: float = 0.1
     coloured: float = 0.1
     second_noise: float = 0.3
+    equaliser: float = 0.0
 
 
 class Mixer:
@@ -124,8 +124,7 @@ class Mixer:
 
     @property
     def _source(self) -> int:
-        """Samples to read, so that the fastest speed still fills a mixture."""
-        return -(-self.samples * max(SPEEDS) // 20) + 64
+        return source_samples(self.samples)
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw mixtures.
@@ -138,9 +137,9 @@ class Mixer:
             Clean and noisy waveforms, each of shape (B, T).
         """
         config = self.config
-        clean = self._at_random_speed(self._crops(size, generator), generator)
-        noise = self._at_random_speed(self._noises(size, generator), generator)
-        second = self._at_random_speed(self._noises(size, generator), generator)
+        clean = self._vary(self._crops(size, generator), generator)
+        noise = self._vary(self._noises(size, generator), generator)
+        second = self._vary(self._noises(size, generator), generator)
         under = 10 ** (-_uniform(size, 0, 10, generator) / 20)
         under = under * (torch.rand(size, generator=generator) < config.second_noise)
         noise = _unit(noise) + under.to(self.device)[:, None] * _unit(second)
@@ -166,32 +165,17 @@ class Mixer:
         index = starts[:, None] + torch.arange(self._source)  # (B, source)
         return wave[index.to(self.device)]
 
-    def _at_random_speed(self, crops: Tensor, generator: torch.Generator) -> Tensor:
-        from .resampling import torchaudio
-
-        resample = torchaudio().functional.resample
-        out = crops.new_empty(len(crops), self.samples)
-        which = torch.randint(len(SPEEDS), (len(crops),), generator=generator)
-        for index, speed in enumerate(SPEEDS):
-            rows = (which == index).nonzero()[:, 0].to(self.device)
-            if len(rows):
-                out[rows] = resample(crops[rows], speed, 20)[:, : self.samples]
-        return out
+    def _vary(self, crops: Tensor, generator: torch.Generator) -> Tensor:
+        waves = at_random_speed(crops, self.samples, generator)
+        return equalise(waves, self.config.equaliser, generator) if self.config.equaliser else waves
 
     def _babble(self, generator: torch.Generator) -> Tensor:
         voices = int(torch.randint(4, 9, (1,), generator=generator))
-        crops = self._at_random_speed(self._crops(voices, generator), generator)
+        crops = self._vary(self._crops(voices, generator), generator)
         return _unit(_unit(crops).mean(dim=0))
 
     def _coloured(self, generator: torch.Generator) -> Tensor:
-        white = torch.randn(self.samples, generator=generator)
-        knots = 12 * torch.randn(1, 1, 6, generator=generator)  # dB, over a linear axis
-        tilt = torch.linspace(0, 1, self.samples // 2 + 1) * -_uniform(1, 0, 40, generator)
-        shape = torch.nn.functional.interpolate(
-            knots, self.samples // 2 + 1, mode="linear", align_corners=True
-        )[0, 0]
-        spectrum = torch.fft.rfft(white) * 10 ** ((shape + tilt) / 20)
-        return _unit(torch.fft.irfft(spectrum, self.samples)).to(self.device)
+        return _unit(coloured_noise(self.samples, generator)).to(self.device)
 
 
 @lru_cache(maxsize=8)

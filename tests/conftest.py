@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,18 +36,12 @@ def site() -> Path:
 @pytest.fixture(scope="session")
 def site_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the built book below a base path and yield its address."""
-    import serve
+    from browser import served
 
     root = tmp_path_factory.mktemp("served")
     (root / BASE_PATH).symlink_to(site, target_is_directory=True)
-    server = serve.serve(0, root)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/{BASE_PATH}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-    shutil.rmtree(root, ignore_errors=True)
+    with served(root) as address:
+        yield f"{address}{BASE_PATH}/"
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,21 @@
 """Chapter 5: its explorable against the library, its check against wrong answers, its pictures."""
 
-import html
 import json
 import random
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from browser import served, write_bench
 from close import close
 from conftest import ROOT
 
 import edmse_lite as se
-from edmse_lite import figures_levels
-from edmse_lite.checks_levels import check_denoiser
+from edmse_lite import figures
+from edmse_lite.checks import check_denoiser
 from edmse_lite.widgets import EXPLORABLES
 
 F64 = torch.float64
@@ -76,25 +75,10 @@ def test_the_explorable_computes_what_the_library_does() -> None:
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve one page with the explorable, from the sources."""
-    import serve
-
     root = tmp_path_factory.mktemp("bench5")
-    shutil.copytree(EXPLORABLES, root / "_static" / "explorables")
-    shutil.copy(ROOT / "book" / "_static" / "mount.mjs", root / "_static")
-    options = html.escape(json.dumps({**TOY, "sigma": 1, "x": 0, "tasks": ["One", "Two"]}))
-    (root / "index.html").write_text(
-        '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
-        '<title>Bench</title><link rel="stylesheet" href="_static/explorables/explorables.css">'
-        '<script type="module" src="_static/mount.mjs"></script><body>'
-        f'<div data-edmse-widget="denoise_1d" data-edmse-options="{options}"></div></body></html>'
-    )
-    server = serve.serve(0, root)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    write_bench(root, ("denoise_1d", {**TOY, "sigma": 1, "x": 0, "tasks": ["One", "Two"]}))
+    with served(root) as address:
+        yield address
 
 
 @pytest.fixture
@@ -209,7 +193,7 @@ def test_the_check_names_what_is_wrong(name: str, seed: int) -> None:
 
 def test_the_curves_are_the_oracle() -> None:
     averages = {0.5: (at([0.0, 1.0]), at([0.1, 0.9]))}
-    figure = figures_levels.denoiser_curves(toy(), (0.5, 2.0), averages)
+    figure = figures.denoiser_curves(toy(), (0.5, 2.0), averages)
     lines = {line.get_label(): line for line in figure.axes[1].lines}
     for sigma in (0.5, 2.0):
         x, d = (at(list(values)) for values in lines[f"σ = {sigma:g}"].get_data())
@@ -220,7 +204,7 @@ def test_the_curves_are_the_oracle() -> None:
 
 def test_arrows_are_the_score_times_the_variance() -> None:
     oracle = se.MixtureOracle(at([0.7, 0.3]), torch.tensor([1 + 0.5j, -1 - 0.5j]), 0.15)
-    figure = figures_levels.arrow_fields(oracle, (0.3, 2.0))
+    figure = figures.arrow_fields(oracle, (0.3, 2.0))
     for axes, sigma in zip(figure.axes, (0.3, 2.0), strict=True):
         quiver = axes.collections[-1]
         x = torch.complex(at(quiver.X.tolist()), at(quiver.Y.tolist()))

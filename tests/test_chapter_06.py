@@ -1,20 +1,16 @@
 """Chapter 6: its check against wrong steps, its pictures, and Hear σ in a real browser."""
 
-import html
 import json
-import shutil
-import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT
+from browser import served, write_bench
 
-from edmse_lite import figures_levels
-from edmse_lite.checks_levels import check_step
-from edmse_lite.widgets import EXPLORABLES
+from edmse_lite import figures
+from edmse_lite.checks import check_step
 
 PHONE = {"width": 360, "height": 740}
 STEPS = [
@@ -85,7 +81,7 @@ def test_the_check_names_what_is_wrong(step, message: str, seed: int) -> None:
 
 
 def test_orders_are_drawn_as_they_are_given() -> None:
-    figure = figures_levels.orders((8, 16), {"a": [1.0, 0.25], "b": [1.0, 0.5]}, "steps")
+    figure = figures.orders((8, 16), {"a": [1.0, 0.25], "b": [1.0, 0.5]}, "steps")
     drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
     assert drawn["a"] == [1.0, 0.25] and drawn["b"] == [1.0, 0.5]
     assert figure.axes[0].get_yscale() == "log" and figure.axes[0].get_xscale() == "log"
@@ -93,7 +89,7 @@ def test_orders_are_drawn_as_they_are_given() -> None:
 
 def test_paths_are_told_apart_by_their_end() -> None:
     levels, states = torch.tensor([1.0, 0.1]), torch.tensor([[2.0, -2.0, 1.0], [1.0, -1.0, -1.0]])
-    axes = figures_levels.paths({"walk": (levels, states)}).axes[0]
+    axes = figures.paths({"walk": (levels, states)}).axes[0]
     ends = [(line.get_ydata()[-1], line.get_linestyle()) for line in axes.lines]
     assert sorted(ends) == [(-1.0, "--"), (-1.0, "--"), (1.0, "-")]
     assert axes.get_xlim()[0] > axes.get_xlim()[1], "the level falls to the right"
@@ -105,11 +101,7 @@ def test_paths_are_told_apart_by_their_end() -> None:
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve one page with the explorable and six tones."""
-    import serve
-
     root = tmp_path_factory.mktemp("bench6")
-    shutil.copytree(EXPLORABLES, root / "_static" / "explorables")
-    shutil.copy(ROOT / "book" / "_static" / "mount.mjs", root / "_static")
     (root / "sound").mkdir()
     time, steps = np.arange(4 * 16_000) / 16_000, []
     for i, step in enumerate(STEPS):
@@ -117,21 +109,9 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for kind, hertz in (("state", 200 + 40 * i), ("estimate", 500 + 40 * i)):
             soundfile.write(root / "sound" / f"{kind}{i}.wav", np.sin(hertz * time) / 10, 16_000)
             steps[-1][kind] = f"sound/{kind}{i}.wav"
-    options = html.escape(json.dumps({"steps": steps, "tasks": ["One"], "transcript": "None."}))
-    (root / "index.html").write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><title>Bench</title>'
-        '<link rel="stylesheet" href="_static/explorables/explorables.css">'
-        '<script type="module" src="_static/mount.mjs"></script><body>'
-        f'<div data-edmse-widget="hear_sigma" data-edmse-options="{options}"></div></body></html>'
-    )
-    server = serve.serve(0, root)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    write_bench(root, ("hear_sigma", {"steps": steps, "tasks": ["One"], "transcript": "None."}))
+    with served(root) as address:
+        yield address
 
 
 @pytest.fixture

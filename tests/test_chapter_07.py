@@ -1,22 +1,19 @@
 """Chapter 7: explorable against library, experiments, the check against wrong answers."""
 
-import html
 import json
 import random
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
+from browser import served, write_bench
 from close import close
-from conftest import ROOT
 
 import edmse_lite as se
-from edmse_lite import drift, process_figures
-from edmse_lite.checks_kernel import check_kernel
+from edmse_lite import drift, figures
+from edmse_lite.checks import check_kernel
 from edmse_lite.processes import noise_like
 from edmse_lite.widgets import EXPLORABLES
 
@@ -180,9 +177,9 @@ def test_training_levels_change_a_limited_model_and_stiffness_alone_does_not() -
 def test_figures_have_a_panel_for_each_title() -> None:
     t = torch.linspace(0, 1, 5)
     paths = (t[:, None] * torch.ones(3), t, 0.1 + t)
-    figure = process_figures.bands(t, {"a": paths, "b": paths}, y=1.0, x0=0.0)
+    figure = figures.bands(t, {"a": paths, "b": paths}, y=1.0, x0=0.0)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["a", "b"]
-    figure = process_figures.smooth(t, {"u": {"x": t}, "v": {"x": t + 1}}, "t", logy=[False, True])
+    figure = figures.smooth(t, {"u": {"x": t}, "v": {"x": t + 1}}, "t", logy=[False, True])
     assert [ax.get_ylabel() for ax in figure.axes] == ["u", "v"]
     assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log"]
 
@@ -257,25 +254,10 @@ def test_the_check_names_what_is_wrong(wrong, message: str, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import serve
-
     root = tmp_path_factory.mktemp("unshift")
-    static = root / "_static"
-    static.mkdir()
-    (static / "mount.mjs").symlink_to(ROOT / "book" / "_static" / "mount.mjs")
-    (static / "explorables").symlink_to(EXPLORABLES, target_is_directory=True)
-    options = html.escape(json.dumps({"title": "Unshift it", "stiffness": 1.5, "tasks": ["Drag."]}))
-    body = f'<div data-edmse-widget="unshift" data-edmse-options="{options}"></div>'
-    sheet = '<link rel="stylesheet" href="_static/explorables/explorables.css">'
-    head = f'<html lang="en"><title>B</title>{sheet}<script type="module" src="_static/mount.mjs">'
-    (root / "index.html").write_text(f"<!doctype html>{head}</script><body>{body}</body></html>")
-    server = serve.serve(0, Path(root))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    write_bench(root, ("unshift", {"title": "Unshift it", "stiffness": 1.5, "tasks": ["Drag."]}))
+    with served(root) as address:
+        yield address
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from close import close
 from scipy.special import expi
 
 import edmse_lite as se
-from edmse_lite import drift, process_figures
-from edmse_lite.checks_kernel import check_levels
+from edmse_lite import drift, figures
+from edmse_lite.checks import check_levels
 from edmse_lite.grids import rho, uniform_t
 
 F64 = torch.float64
@@ -68,7 +68,7 @@ def test_bbed_has_the_closed_form_of_the_page() -> None:
 
 def test_few_positions_get_a_tick_each() -> None:
     counts = [4, 8, 16]
-    figure = process_figures.smooth(counts, {"error": {"x": [3.0, 2.0, 1.0]}}, "N", logx=True)
+    figure = figures.smooth(counts, {"error": {"x": [3.0, 2.0, 1.0]}}, "N", logx=True)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["4", "8", "16"]
 
 

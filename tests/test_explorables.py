@@ -3,13 +3,13 @@
 import html
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from browser import served, write_bench
 from conftest import ROOT
 
 PHONE = {"width": 360, "height": 740}
@@ -23,10 +23,7 @@ def clip(folder: Path, name: str, hertz: float) -> None:
 @pytest.fixture(scope="module")
 def bench_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve a page with two players and one prediction."""
-    import serve
-
     root = tmp_path_factory.mktemp("bench")
-    (root / "_static").symlink_to(site / "_static", target_is_directory=True)
     for name, hertz in (("a.wav", 220), ("b.wav", 330), ("c.wav", 440)):
         clip(root, name, hertz)
     clips = [
@@ -46,20 +43,9 @@ def bench_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         ("player", {"title": "One tone", "clips": [{"label": "Third", "src": "c.wav"}]}),
         ("predict", question),
     ]
-    body = "".join(
-        f'<div data-edmse-widget="{name}" data-edmse-options="{html.escape(json.dumps(options))}">'
-        "</div>"
-        for name, options in widgets
-    )
-    head = '<html lang="en"><title>Bench</title><script type="module" src="_static/mount.mjs">'
-    (root / "index.html").write_text(f"<!doctype html>{head}</script><body>{body}</body></html>")
-    server = serve.serve(0, root)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    write_bench(root, *widgets)
+    with served(root) as address:
+        yield address
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from edmse_lite import mixing
+from edmse_lite import augmentation, mixing
 from edmse_lite.corpora import Clip, Corpus, Pair
 from edmse_lite.mixing import Mixer, MixingConfig, evaluation_set, mix
 
@@ -200,7 +200,7 @@ def test_speeds_move_pitch_by_their_factor() -> None:
     mixer = Mixer([torch.sin(2 * torch.pi * 1_000 * n)], [torch.randn(32_000)], MixingConfig(1.0))
     clean, _ = mixer.batch(40, torch.Generator().manual_seed(0))
     peaks = torch.fft.rfft(clean).abs().argmax(-1).tolist()  # Hz, one a bin
-    allowed = {1_000 * speed // 20 for speed in mixing.SPEEDS}
+    allowed = {1_000 * speed // 20 for speed in augmentation.SPEEDS}
     assert all(min(abs(peak - f) for f in allowed) <= 1 for peak in peaks)
     assert max(peaks) > 1_100 and min(peaks) < 900
 

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from edmse_lite import cards, charts, checkpoints, claims, confirmation, evaluation, mixing, tables
+from edmse_lite import (
+    cards,
+    checkpoints,
+    claims,
+    confirmation,
+    evaluation,
+    figures,
+    mixing,
+    tables,
+)
 from edmse_lite.corpora import Corpus
 from edmse_lite.evaluation import Results
 from edmse_lite.intervals import Interval, paired_interval
@@ -129,14 +138,14 @@ def test_groups_are_sorted_and_hold_their_rows_only() -> None:
 
 def test_charts_draw_every_mean_once() -> None:
     by_snr = tables.by_group(study(), "pesq", lambda r: r.mixture_snr)
-    (axes,) = charts.over_axis(by_snr, "mixture SNR, dB", "PESQ").axes
+    (axes,) = figures.over_axis(by_snr, "mixture SNR, dB", "PESQ").axes
     drawn = {float(y) for line in axes.lines[::3] for y in line.get_ydata()}
     means = {i.mean for found in by_snr.values() for i in found.values()}
     assert means <= drawn and axes.get_xlabel() == "mixture SNR, dB"
     (legend,) = axes.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["theirs", "ours"]
     one = tables.by_group(study(clips=2), "pesq", lambda r: r.noise_type)  # no interval
-    (axes,) = charts.over_groups(one, "PESQ").axes
+    (axes,) = figures.over_groups(one, "PESQ").axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["wind"]
 
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .figures import COLOURS, panels, style
-from .intervals import Interval
+from ..intervals import Interval
+from .base import COLOURS, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .spectrograms import SAMPLE_RATE, Spectrogram
+from ..spectrograms import SAMPLE_RATE, Spectrogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

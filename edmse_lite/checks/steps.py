@@ -5,53 +5,15 @@ Chapter: 5 Denoising at one noise level (steps of a sampler: chapter 6).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .oracles import GaussianOracle
-from .processes import noise_like
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check found: one line a property, and a score.
-
-    Args:
-        check: name of the check.
-        seed: seed of its hidden instance.
-        findings: property and what is wrong with it; an empty text where nothing is.
-
-    Chapter: 5 Denoising at one noise level.
-    """
-
-    check: str
-    seed: int
-    findings: tuple[tuple[str, str], ...]
-
-    @property
-    def score(self) -> int:
-        """Number of properties that hold."""
-        return sum(not fault for _, fault in self.findings)
-
-    def json(self) -> str:
-        """Return the report as JSON: check, seed, score, of, findings."""
-        return json.dumps(
-            {
-                "check": self.check, "seed": self.seed, "score": self.score,
-                "of": len(self.findings), "findings": dict(self.findings),
-            },
-            ensure_ascii=False,
-        )  # fmt: skip
-
-    def __str__(self) -> str:
-        lines = [f"{'✗' if fault else '✓'} {name}{fault and ': ' + fault}"
-                 for name, fault in self.findings]  # fmt: skip
-        return "\n".join([*lines, f"{self.score} of {len(self.findings)} hold (seed {self.seed})"])
+from ..oracles import GaussianOracle
+from ..processes import noise_like
+from .report import Report
 
 
 def check_denoiser(my_denoiser: Callable[..., Tensor], seed: int = 0) -> Report:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .figures import COLOURS, DASHES, WIDTH, panels, style
-from .oracles import MixtureOracle
+from ..oracles import MixtureOracle
+from .base import COLOURS, DASHES, WIDTH, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

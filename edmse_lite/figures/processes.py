@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .figures import COLOURS, DASHES, panels, style
+from .base import COLOURS, DASHES, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,8 @@ Chapter: 5 to 8. Each check has its own room; here are all of them.
 
 from __future__ import annotations
 
-from .checks_kernel import check_kernel, check_levels
-from .checks_levels import Report, check_denoiser, check_step
+from .kernel import check_kernel, check_levels
+from .report import Report
+from .steps import check_denoiser, check_step
 
 __all__ = ["Report", "check_denoiser", "check_kernel", "check_levels", "check_step"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .checks_levels import Report
+from .report import Report
 
 
 def check_kernel(my_kernel: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:

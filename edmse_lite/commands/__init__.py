@@ -1,0 +1,14 @@
+"""What the commands of ``edmse`` do, once their arguments are parsed.
+
+Each takes the parsed arguments and returns an exit code. Heavy imports wait until they are used.
+
+Chapter: 1 (A noisy recording, enhanced).
+"""
+
+from .common import CommandError, complain
+from .corpus import corpus
+from .enhance import enhance
+from .evaluate import evaluate
+from .train import train
+
+__all__ = ["CommandError", "complain", "corpus", "enhance", "evaluate", "train"]

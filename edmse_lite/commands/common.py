@@ -1,0 +1,76 @@
+"""What the commands share: errors in one line, devices, samplers.
+
+Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edmse_lite.enhancement import Enhancer
+    from edmse_lite.samplers import Sampler
+
+FAILED = 2  # exit code
+
+
+class CommandError(ValueError):
+    """A command that cannot be done as it was given."""
+
+
+def complain(message: str) -> None:
+    """Print an error in one line, on the standard error."""
+    print(f"edmse: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def sampler_of(args: Namespace) -> Sampler:
+    """Return the sampler that the options ask for."""
+    from edmse_lite import recipes
+
+    if args.sampler == "pc" and args.churn is not None:
+        raise CommandError("--churn belongs to --sampler edm — leave it out")
+    sampler = recipes.SAMPLER if args.sampler == "edm" else recipes.PREDICTOR_CORRECTOR
+    given = {"steps": args.steps, "s_churn": args.churn}
+    try:
+        return replace(sampler, **{key: value for key, value in given.items() if value is not None})
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def load(args: Namespace, sampler: Sampler) -> Enhancer:
+    """Return the enhancer that the options ask for."""
+    from edmse_lite.checkpoints import CheckpointError
+    from edmse_lite.enhancement import Enhancer
+
+    if not 0 <= args.seed < 2**64:
+        raise CommandError(f"--seed {args.seed} must be a whole number from 0 to 2^64 - 1")
+    try:
+        return Enhancer.from_pretrained(args.model, sampler, device_of(args.device))
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+
+
+def device_of(name: str) -> str:
+    """Return the device, if this machine has it."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise CommandError(f"--device {name}: not on this machine — try --device cpu") from None
+    return name
+
+
+def check_sets(names: list[str]) -> None:
+    """Raise unless every evaluation set exists."""
+    from edmse_lite.mixing import EVALUATION_SETS
+
+    for name in names:
+        if name not in EVALUATION_SETS:
+            known = ", ".join(EVALUATION_SETS)
+            raise CommandError(f"--sets {name}: no such set — choose among {known}")

@@ -1,0 +1,87 @@
+"""``edmse evaluate``: a model on the evaluation sets, with intervals.
+
+Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
+"""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import CommandError, check_sets, device_of, sampler_of
+
+if TYPE_CHECKING:
+    from edmse_lite.studies import Row
+    from edmse_lite.systems import System
+
+
+def evaluate(args: Namespace) -> int:
+    """Score a model on evaluation sets; print means with intervals."""
+    from tqdm import tqdm
+
+    from edmse_lite import studies
+    from edmse_lite.mixing import evaluation_set
+
+    if args.standard:
+        return _evaluate_all(args)
+    check_sets(args.sets)
+    sets = {name: evaluation_set(name) for name in args.sets}
+    jobs = studies.jobs(_systems(args), sets, range(args.seeds))
+    try:
+        with tqdm(total=len(jobs), unit="clip", disable=None) as bar:
+            rows = studies.evaluate(
+                jobs, args.out, workers=args.workers, progress=lambda row: bar.update()
+            )
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    print(f"{'set':14} {'system':16} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
+    for name, system in dict.fromkeys((row.evaluation_set, row.system) for row in rows):
+        some = [row for row in rows if (row.evaluation_set, row.system) == (name, system)]
+        cells = [_mean(some, score) for score in ("pesq", "estoi", "si_sdr")]
+        print(f"{name:14} {system:16} " + " ".join(f"{cell:>22}" for cell in cells))
+    return 0
+
+
+def _systems(args: Namespace) -> list[System]:
+    from edmse_lite import checkpoints, systems
+
+    try:
+        ours = systems.trained(args.model, sampler_of(args), device=device_of(args.device))
+    except checkpoints.CheckpointError as error:
+        raise CommandError(str(error)) from None
+    others = systems.BASELINES if args.baselines else [systems.NOISY]
+    return [*others, ours]
+
+
+def _evaluate_all(args: Namespace) -> int:
+    """Run the standard evaluation; write its CSV, its record and the model card."""
+    from tqdm import tqdm
+
+    from edmse_lite import cards, evaluation
+
+    out = args.out or Path("results")
+    try:
+        with tqdm(bar_format="{postfix} rows, {elapsed}", disable=None) as bar:
+            path = evaluation.evaluate_checkpoint(
+                args.model, out, workers=args.workers, device=device_of(args.device),
+                thorough=args.thorough,
+                progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
+            )  # fmt: skip
+        print(path, path.with_suffix(".json"), cards.write_card(args.model, out), sep="\n")
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+def _mean(rows: list[Row], score: str) -> str:
+    """Mean with its interval, in words; clips without a score are left out and counted."""
+    from edmse_lite.intervals import mean_interval
+
+    kept = [row for row in rows if math.isfinite(getattr(row, score))]
+    if not kept:
+        return "-"
+    interval = mean_interval([getattr(row, score) for row in kept], [r.noise_file for r in kept])
+    left_out = f" (-{len(rows) - len(kept)})" if len(kept) < len(rows) else ""
+    return f"{interval:.2f}{left_out}"

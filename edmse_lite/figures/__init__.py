@@ -1,0 +1,28 @@
+"""Every plot of the book, from one place: ``from edmse_lite import figures``.
+
+Chapter: 2 The complex spectrogram as data, and every chapter with a picture.
+"""
+
+from .base import (
+    COLOURS,
+    DASHES,
+    WIDTH,
+    channels,
+    cloud,
+    curves,
+    decibels,
+    distributions,
+    panels,
+    png,
+    spectrograms,
+    style,
+)
+from .charts import over_axis, over_groups
+from .levels import arrow_fields, denoiser_curves, orders, paths
+from .processes import bands, smooth
+
+__all__ = [
+    "COLOURS", "DASHES", "WIDTH", "arrow_fields", "bands", "channels", "cloud", "curves",
+    "decibels", "denoiser_curves", "distributions", "orders", "over_axis", "over_groups", "panels",
+    "paths", "png", "smooth", "spectrograms", "style",
+]  # fmt: skip
