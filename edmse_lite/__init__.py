@@ -25,6 +25,7 @@ _HOME = {
     "recipes": ("Recipe", "TrainingConfig"),
     "training": ("Trainer", "denoising_loss"),
     "samplers": ("PC", "EDM", "Step"),  # chapters 11 and 12
+    "multistep": ("DPM",),
 }
 _MODULES = ("baselines", "checkpoints", "grids", "recipes", *_HOME)
 _FROM = {name: module for module, names in _HOME.items() for name in names}

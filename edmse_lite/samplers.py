@@ -49,6 +49,8 @@ class Step:
 class _Run:
     """What a step may use: the counted denoiser, the schedule, y and the source of noise."""
 
+    memory: Tensor  # what a multistep method keeps from one step to the next
+
     def __init__(
         self, denoiser: Denoiser, sde: SDE, y: Tensor, generator: torch.Generator | None
     ) -> None:
