@@ -95,7 +95,7 @@ def test_the_package_has_lower_bounds_only() -> None:
 
 
 def test_every_import_is_declared() -> None:
-    names = {"dnsmos", "baselines", "wer", "train"} & set(
+    names = {"dnsmos", "baselines", "wer", "train", "export"} & set(
         PROJECT["project"]["optional-dependencies"]
     )
     known = {canonicalize_name(each.name).replace("-", "_") for each in declared(*names)}
