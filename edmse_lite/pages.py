@@ -248,6 +248,7 @@ class Claim:
         minutes: how long that takes on two CPU cores.
         clusters: what the interval's clusters are.
         higher_is_better: direction of the score.
+        sample: what the interval is over, where it is not clips.
 
     Chapter: 1 A noisy recording, enhanced.
     """
@@ -261,6 +262,7 @@ class Claim:
     minutes: float
     clusters: str = "noise recordings"
     higher_is_better: bool = True
+    sample: str = ""
 
     @property
     def verdict(self) -> str:
@@ -270,7 +272,8 @@ class Claim:
 
     def _repr_markdown_(self) -> str:
         effect = self.effect
-        size = f"{effect.n} clips × {self.seeds} seeds, {effect.clusters} {self.clusters}"
+        clips = f"{effect.n} clips × {self.seeds} seeds, {effect.clusters} {self.clusters}"
+        size = self.sample or clips
         lines = [
             f"**Claim.** {self.hypothesis}",
             f"Margin, set before the run: {self.margin:g} {self.unit}",
