@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import checkpoints
+from . import checkpoints, records
 from .confirmation import check_weights
 from .evaluation import FAST, FULL, SETS, Results
 from .files import write_bytes
@@ -122,22 +122,39 @@ def _settings(fields: dict[str, Any]) -> str:
     return ", ".join([*first, *(f"{key} {value}" for key, value in named.items())])
 
 
-def _training(record: dict[str, Any]) -> str:
+def _training(record: records.Record) -> str:
     data = (
         "Speech and noise of the bundled corpus, split *train*: 75 minutes of prompts, 29 minutes "
         "of field recordings, mixed on the fly. `edmse_lite/corpus/README.md` describes them."
     )
-    titles = {
-        "steps": "Steps", "audio_hours": "Hours of mixtures seen", "hours": "Hours of training",
-        "hardware": "Hardware", "torch": "PyTorch", "config": "Settings", "mixing": "Mixtures",
-        "command": "Command",
-    }  # fmt: skip
+    every = records.stages(record)
+    if len(every) == 1:
+        return f"{data}\n\n{_stage(record)}"
+    sums = [
+        f"{'unknown' if value is None else format(value, ',')} {TITLES[key].lower()}"
+        for key, value in records.total(record).items()
+    ]
+    head = f"In {len(every)} stages, each from the weights of the one before. In all: "
+    parts = [data, f"{head}{', '.join(sums)}."]
+    for number, stage in enumerate(every, 1):
+        parts += [f"### Stage {number}", _stage(stage)]
+    return "\n\n".join(parts)
+
+
+TITLES = {
+    "command": "Command", "config": "Settings", "mixing": "Mixtures", "steps": "Steps",
+    "hours": "Hours of training", "audio_hours": "Hours of mixtures seen",
+    "hardware": "Hardware", "torch": "PyTorch", "sha256": "SHA-256 of its weights",
+}  # fmt: skip
+
+
+def _stage(record: records.Record) -> str:
     rows = []
     for key, value in record.items():
         shown = _settings(value) if isinstance(value, dict) else str(value)
-        shown = f"`{shown}`" if key == "command" else shown
-        rows.append([titles.get(key, key.replace("_", " ").capitalize()), shown])
-    return f"{data}\n\n{Table(['What', 'Value'], rows).markdown()}"
+        shown = f"`{shown}`" if key in ("command", "sha256") else shown
+        rows.append([TITLES.get(key, key.replace("_", " ").capitalize()), shown])
+    return Table(["What", "Value"], rows).markdown()
 
 
 def _scores(results: Results) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from . import checkpoints, recipes
+from . import checkpoints, recipes, records
 from .corpora import Pair
 from .files import write_bytes
 from .mixing import evaluation_set, mix
@@ -231,7 +231,7 @@ def describe_run(
     versions = {p: metadata.version(p) for p in PACKAGES if find_spec(p) is not None}
     return {
         "command": command_for(shown) + " --thorough" * thorough, "checkpoint": name,
-        "sha256": found.sha256, "training_steps": found.record.get("steps"),
+        "sha256": found.sha256, "training_steps": records.total(found.record)["steps"],
         "minutes": round(minutes, 1),
         "hardware": hardware(device), "workers": workers,
         "python": platform.python_version(), "packages": versions,

@@ -6,6 +6,7 @@ Chapter: 10 (The compact score model, trained on a GPU).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from . import checkpoints, recipes
 from .denoisers import ScoreModel
 from .mixing import Mixer, evaluation_set
 from .networks import CompactUNet
+from .records import Record
 from .spectrograms import Spectrogram
 from .training import Batches, Progress, Trainer
 
@@ -43,8 +45,11 @@ def start(
     """
     torch.manual_seed(recipe.training.seed)  # the weights at the start
     network = CompactUNet(recipe.network)
+    notes: Record = {"command": command}
+    if batches is None:
+        notes["mixing"] = asdict(recipe.mixing)
     if warm_start is not None:
-        network = _warm(network, warm_start)
+        notes["before"] = _warm(network, warm_start)
     network = network.to(device, memory_format=torch.channels_last)
     model = ScoreModel(network, recipe.sde, recipe.preconditioning, recipe.sigma_range)
     return Trainer(
@@ -54,7 +59,7 @@ def start(
         recipe.training,
         folder,
         evaluation_set("valid", 24),
-        command,
+        notes,
     )
 
 
@@ -84,7 +89,8 @@ def train(
     return trainer.run()
 
 
-def _warm(network: CompactUNet, warm_start: str | Path) -> CompactUNet:
+def _warm(network: CompactUNet, warm_start: str | Path) -> Record:
+    """Give a network the weights of a checkpoint; the record of these weights."""
     found = checkpoints.load(warm_start)
     if found.model.network.config != network.config:
         raise checkpoints.CheckpointError(
@@ -92,4 +98,4 @@ def _warm(network: CompactUNet, warm_start: str | Path) -> CompactUNet:
             f"{network.config}; give a checkpoint of the same size"
         )
     network.load_state_dict(found.model.network.state_dict())
-    return network
+    return {**found.record, "sha256": found.sha256}

@@ -22,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from . import checkpoints, recipes
+from . import checkpoints, recipes, records
 from .corpora import Pair
 from .denoisers import ScoreModel
 from .recipes import TrainingConfig
@@ -101,7 +101,8 @@ class Trainer:
         config: how to train.
         folder: receives ``state.pt``, ``history.csv`` and the checkpoint of the moving average.
         valid: pairs for validation; none are needed.
-        command: the command line that made the run, for the record.
+        notes: what else the record says: the command, the mixtures, and under ``before`` the
+            record of the checkpoint that it begins with, its ``sha256`` included.
 
     Raises:
         TrainingError: if the folder's state belongs to another configuration.
@@ -117,10 +118,11 @@ class Trainer:
         config: TrainingConfig,
         folder: str | Path,
         valid: tuple[Pair, ...] = (),
-        command: str = "",
+        notes: records.Record | None = None,
     ) -> None:
         self.model, self.spectrogram, self.batches = model, spectrogram, batches
-        self.config, self.folder, self.valid, self.command = config, Path(folder), valid, command
+        self.config, self.folder, self.valid = config, Path(folder), valid
+        self.notes = notes or {}
         self.device = next(model.parameters()).device
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
@@ -211,13 +213,17 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Write the training state and the checkpoint of the moving average, each atomically."""
+        """Write the checkpoint of the moving average, then the training state, each atomically.
+
+        In this order a run that was killed between the two is not taken for a finished one.
+        """
+        checkpoints.save(self.folder, self.average, self.spectrogram, self.record())
         state = {
             "config": asdict(self.config), "step": self.step, "seconds": self.seconds,
             "audio_seconds": self.audio_seconds, "model": self.model.state_dict(),
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+            "scaler": self.scaler.state_dict(), "notes": self.notes,
+        }  # fmt: skip
         temporary = self.folder / "state.pt.part"
         try:
             torch.save(state, temporary)
@@ -228,7 +234,6 @@ class Trainer:
                 f"{temporary}: cannot be written ({error}); free some space and run the same "
                 "command again, it goes on from the last state"
             ) from None
-        checkpoints.save(self.folder, self.average, self.spectrogram, self.record())
 
     def resume(self) -> bool:
         """Go on from the folder's state if it has one; returns whether it had."""
@@ -236,8 +241,12 @@ class Trainer:
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != asdict(self.config):
-            changed = [k for k, v in asdict(self.config).items() if state["config"].get(k) != v]
+        notes = state.get("notes", self.notes)  # states of early versions have none
+        made, wanted = state["config"], asdict(self.config)
+        if "mixing" in notes and "mixing" in self.notes:
+            made, wanted = made | notes["mixing"], wanted | self.notes["mixing"]
+        if made != wanted:
+            changed = [key for key, value in wanted.items() if made.get(key) != value]
             raise TrainingError(
                 f"{path}: made with another {', '.join(changed)}; use the settings it was "
                 "started with, or another folder"
@@ -248,16 +257,19 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.audio_seconds = state["audio_seconds"]
+        self.notes = notes
         return True
 
-    def record(self) -> dict[str, object]:
-        """What a model card says of the training."""
-        return {
-            "command": self.command, "config": asdict(self.config), "steps": self.step,
+    def record(self) -> records.Record:
+        """What a model card says of the training, stages before this one included."""
+        before = self.notes.get("before")
+        record = {
+            **self.notes, "config": asdict(self.config), "steps": self.step,
             "hours": round(self.seconds / 3600, 3),
             "audio_hours": round(self.audio_seconds / 3600, 2),
             "hardware": describe_device(self.device), "torch": torch.__version__,
-        }
+        }  # fmt: skip
+        return records.follow(record, before) if before else record
 
     def _log(self, progress: Progress) -> None:
         path = self.folder / "history.csv"
