@@ -1,12 +1,25 @@
 """Checks of what readers write: they name the property that fails, and show no answer.
 
-Chapter: 5 to 8. Each check has its own room; here are all of them.
+Chapter: 3 to 13. Each check has its own room; here are all of them.
 """
 
 from __future__ import annotations
 
-from .kernel import check_kernel, check_levels
+from .kernel import check_bridge, check_design, check_kernel, check_levels
 from .report import Report
-from .steps import check_denoiser, check_step
+from .scales import check_preconditioning, check_sigma_data
+from .steps import check_denoiser, check_sampler, check_score, check_step
 
-__all__ = ["Report", "check_denoiser", "check_kernel", "check_levels", "check_step"]
+__all__ = [
+    "Report",
+    "check_bridge",
+    "check_denoiser",
+    "check_design",
+    "check_kernel",
+    "check_levels",
+    "check_preconditioning",
+    "check_sampler",
+    "check_score",
+    "check_sigma_data",
+    "check_step",
+]
