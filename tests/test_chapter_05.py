@@ -15,7 +15,7 @@ from conftest import ROOT
 
 import edmse_lite as se
 from edmse_lite import figures
-from edmse_lite.checks import check_denoiser
+from edmse_lite.checks import check_denoiser, check_score
 from edmse_lite.widgets import EXPLORABLES
 
 F64 = torch.float64
@@ -186,6 +186,47 @@ def test_the_check_names_what_is_wrong(name: str, seed: int) -> None:
     report = check_denoiser(wrong, seed)
     assert report.score < len(report.findings)
     assert message in str(report), str(report)
+
+
+def autograd(log_density, x):
+    x = x.requires_grad_()
+    (gradient,) = torch.autograd.grad(log_density(x).sum(), x)
+    return gradient
+
+
+def score(log_density, x):
+    gradient = autograd(log_density, x)
+    return gradient / 2 if gradient.is_complex() else gradient
+
+
+WRONG_SCORES = {
+    "autograd as it is": (autograd, "complex: Tweedie, x̃ + σ² score = D: the score is 2 times"),
+    "half for both types": (
+        lambda p, x: autograd(p, x) / 2,
+        "real: Tweedie, x̃ + σ² score = D: the score is 0.5 times",
+    ),
+    "downhill": (lambda p, x: -score(p, x), "it points the other way: the sign"),
+    "∂/∂x̃": (lambda p, x: score(p, x).conj(), "not ∂/∂x̃"),
+    "of the density": (
+        lambda p, x: score(lambda at: p(at).exp(), x),
+        "another direction: differentiate log p",
+    ),
+    "real part": (lambda p, x: score(p, x).real, "found (64,) torch.float64"),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_check_accepts_the_right_score(seed: int) -> None:
+    report = check_score(score, seed)
+    assert report.score == len(report.findings) == 6, str(report)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("name", WRONG_SCORES)
+def test_the_check_names_what_is_wrong_with_a_score(name: str, seed: int) -> None:
+    wrong, message = WRONG_SCORES[name]
+    report = check_score(wrong, seed)
+    assert report.score < len(report.findings) and message in str(report), str(report)
 
 
 # The pictures

@@ -10,7 +10,7 @@ import torch
 from browser import served, write_bench
 
 from edmse_lite import figures
-from edmse_lite.checks import check_step
+from edmse_lite.checks import check_sampler, check_step
 
 PHONE = {"width": 360, "height": 740}
 STEPS = [
@@ -75,6 +75,73 @@ def test_the_check_accepts_heun(seed: int) -> None:
 def test_the_check_names_what_is_wrong(step, message: str, seed: int) -> None:
     report = check_step(step, seed)
     assert report.score < 3 and message in str(report), str(report)
+
+
+def sampler(
+    D, x, y, sigmas, churn, g, step=heun, raised=True, noise=lambda a, b: (a**2 - b**2) ** 0.5
+):
+    """Walk down; the arguments after ``g`` plant the faults."""
+    for sigma, lower in zip(sigmas, sigmas[1:], strict=False):
+        high = sigma * (1 + churn)
+        fresh = torch.randn(x.shape, dtype=x.dtype, generator=g)
+        x = step(D, x + noise(high, sigma) * fresh, y, high if raised else sigma, lower)
+    return D(x, y, sigmas[-1])
+
+
+def past_the_end(D, x, y, sigmas, churn, g):
+    sampler(D, x, y, sigmas, churn, g)
+    return D(x, y, 0.0)
+
+
+def heun_to_the_end(D, x, y, sigmas, churn, g):
+    return sampler(D, x, y, [*sigmas, sigmas[-1]], churn, g)
+
+
+def state(D, x, y, sigmas, churn, g):
+    last = []
+
+    def spy(x, y, sigma):
+        last.append(x)
+        return D(x, y, sigma)
+
+    sampler(spy, x, y, sigmas, churn, g)
+    return last[-1]
+
+
+WRONG_SAMPLERS = {
+    "Euler": (lambda *a: sampler(*a, step=euler), "order 1.0, expected 2.0"),
+    "Euler's calls": (lambda *a: sampler(*a, step=euler), "N calls for N = 65 levels"),
+    "a level twice": (heun_to_the_end, "calls for N = 65 levels, expected 2N − 1"),
+    "σ = 0": (past_the_end, "was called at σ = 0"),
+    "x̃ at the end": (state, "this is x̃ at the last level"),
+    "y + D": (lambda D, x, y, *a: y + sampler(D, x, y, *a), "return D, the estimate of r"),
+    "no churn": (lambda D, x, y, s, c, g: sampler(D, x, y, s, 0.0, g), "no diffusion noise"),
+    "levels subtracted": (
+        lambda *a: sampler(*a, noise=lambda high, low: high - low),
+        "times the exact spread: variances add",
+    ),
+    "not from the raised level": (
+        lambda *a: sampler(*a, raised=False),
+        "then start from the raised level",
+    ),
+    "a generator of its own": (
+        lambda D, x, y, s, c, g: sampler(D, x, y, s, c, torch.default_generator),
+        "draw with the one that is passed",
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_check_accepts_a_sampler(seed: int) -> None:
+    report = check_sampler(sampler, seed)
+    assert report.score == len(report.findings) == 5, str(report)
+
+
+@pytest.mark.parametrize("name", WRONG_SAMPLERS)
+def test_the_check_names_what_is_wrong_with_a_sampler(name: str) -> None:
+    wrong, message = WRONG_SAMPLERS[name]
+    report = check_sampler(wrong, seed=1)
+    assert report.score < 5 and message in str(report), str(report)
 
 
 # The pictures

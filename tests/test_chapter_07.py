@@ -13,7 +13,7 @@ from close import close
 
 import edmse_lite as se
 from edmse_lite import drift, figures
-from edmse_lite.checks import check_kernel
+from edmse_lite.checks import check_design, check_kernel
 from edmse_lite.processes import noise_like
 from edmse_lite.widgets import EXPLORABLES
 
@@ -247,6 +247,37 @@ def test_the_right_kernel_passes(seed: int) -> None:
 def test_the_check_names_what_is_wrong(wrong, message: str, seed: int) -> None:
     report = check_kernel(wrong, seed=seed)
     assert report.score < 6 and message in str(report), str(report)
+
+
+def slope_of(function, t):
+    t = t.clone().requires_grad_()
+    return torch.autograd.grad(function(t).sum(), t)[0]
+
+
+def design(s, sigma, t):
+    return slope_of(lambda u: s(u).log(), t), s(t) * slope_of(lambda u: sigma(u) ** 2, t).sqrt()
+
+
+WRONG_DESIGNS = {
+    "this is ṡ": lambda s, sigma, t: (slope_of(s, t), design(s, sigma, t)[1]),
+    "f is negative": lambda s, sigma, t: (-design(s, sigma, t)[0], design(s, sigma, t)[1]),
+    "this is g/s": lambda s, sigma, t: (design(s, sigma, t)[0], design(s, sigma, t)[1] / s(t)),
+    "this is g²": lambda s, sigma, t: (design(s, sigma, t)[0], design(s, sigma, t)[1] ** 2),
+    "the slope of σ²": lambda s, sigma, t: (design(s, sigma, t)[0], s(t) * slope_of(sigma, t)),
+    "f ≠ 0": lambda s, sigma, t: (design(s, sigma, t)[0] - 1, design(s, sigma, t)[1]),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_right_design_passes(seed: int) -> None:
+    report = check_design(design, seed)
+    assert report.score == len(report.findings) == 3, str(report)
+
+
+@pytest.mark.parametrize("message", WRONG_DESIGNS)
+def test_the_check_names_what_is_wrong_with_a_design(message: str) -> None:
+    report = check_design(WRONG_DESIGNS[message], seed=2)
+    assert report.score < 3 and message in str(report), str(report)
 
 
 # The explorable in a browser

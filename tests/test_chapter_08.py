@@ -9,7 +9,7 @@ from scipy.special import expi
 
 import edmse_lite as se
 from edmse_lite import drift, figures
-from edmse_lite.checks import check_levels
+from edmse_lite.checks import check_bridge, check_levels
 from edmse_lite.grids import rho, uniform_t
 
 F64 = torch.float64
@@ -98,3 +98,31 @@ def test_the_right_levels_pass(seed: int) -> None:
 def test_the_check_names_what_is_wrong(message: str) -> None:
     report = check_levels(WRONG[message], seed=1)
     assert report.score < len(report.findings) and message in str(report), str(report)
+
+
+def bridge(t, c):
+    return c * (t / (1 - t)).sqrt()
+
+
+WRONG_BRIDGES = {
+    "σ is unscaled": lambda t, c: (1 - t) * bridge(t, c),
+    "not g²": lambda t, c: c * t.sqrt(),
+    "s enters squared": lambda t, c: c * (-torch.log1p(-t)).sqrt(),
+    "this is the variance": lambda t, c: bridge(t, c) ** 2,
+    "x_t starts at x0": lambda t, c: bridge(t, c) + c,
+    "it stays small": lambda t, c: bridge(t, c).clamp(max=2 * c),
+    "shape ()": lambda t, c: bridge(t, c).sum(),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_right_bridge_passes_and_is_the_library_s(seed: int) -> None:
+    assert check_bridge(bridge, seed).score == 5, str(check_bridge(bridge, seed))
+    t = torch.linspace(0.1, 0.9, 9, dtype=F64)
+    close(se.BBCD(0.3).sigma(t), bridge(0.999 * t, 0.3), rtol=1e-9)
+
+
+@pytest.mark.parametrize("message", WRONG_BRIDGES)
+def test_the_check_names_what_is_wrong_with_a_bridge(message: str) -> None:
+    report = check_bridge(WRONG_BRIDGES[message], seed=1)
+    assert report.score < 5 and message in str(report), str(report)

@@ -151,3 +151,90 @@ def _bell(log: Tensor) -> str:
         return ""
     hint = ": a flat one; use the quantile of the normal, not its cumulative share"
     return f"fourth moment {fourth:.2f}, expected 3" + (hint if fourth < 2.5 else "")
+
+
+def check_design(my_design: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:
+    """Check the way from (s, σ) to (f, g): f = s'/s and g² = s² dσ²/dt.
+
+    Args:
+        my_design: called as ``my_design(s, sigma, t)`` with two functions of time and times of
+            shape (N,), inside (0, 1); returns f and g, both (N,).
+        seed: another seed gives another hidden schedule.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    a, b, k = (0.5 + torch.rand(3, generator=generator, dtype=torch.float64)).tolist()
+    t = 0.05 + 0.9 * torch.rand(50, generator=generator, dtype=torch.float64)
+    f, g = (torch.as_tensor(part).detach() for part in my_design(
+        lambda u: (1 + a * u) ** -b, lambda u: k * u**1.5, t.clone()
+    ))  # fmt: skip
+    plain = my_design(lambda u: torch.ones_like(u) + 0 * u, lambda u: k * u**1.5, t.clone())
+    s = (1 + a * t) ** -b
+    slope = 3 * k**2 * t**2  # dσ²/dt
+    findings = [
+        ("without scaling there is no drift", "" if _near(plain[0].detach(), 0 * t) else "f ≠ 0"),
+        ("f, the rate of the drift", _rate(f, -a * b / (1 + a * t), s)),
+        ("g, the growth of the spread", _diffusion(g, slope.sqrt(), s, k * t**1.5)),
+    ]
+    return Report("design", seed, tuple(findings))
+
+
+def _rate(f: Tensor, exact: Tensor, s: Tensor) -> str:
+    if _near(f, exact):
+        return ""
+    if _near(f, -exact):
+        return "the sign: s falls, so f is negative"
+    if _near(f, exact * s):
+        return "this is ṡ; the rate is ṡ/s"
+    return "off: f is the slope of ln s"
+
+
+def _diffusion(g: Tensor, root: Tensor, s: Tensor, sigma: Tensor) -> str:
+    if _near(g, s * root):
+        return ""
+    if _near(g, root):
+        return "this is g/s, which x̃ has; x is s times x̃"
+    if _near(g, (s * root) ** 2):
+        return "this is g²; return its root"
+    if _near(g, s * root**2 / (2 * sigma)) or _near(g, root**2 / (2 * sigma)):
+        return "this has the slope of σ; variances add, so take the slope of σ²"
+    return "off: g² = s² dσ²/dt"
+
+
+def check_bridge(my_sigma: Callable[..., Tensor], seed: int = 0) -> Report:
+    """Check σ(t) of the Brownian bridge to y with a constant g: s = 1 − t, g = c.
+
+    Args:
+        my_sigma: called as ``my_sigma(t, c)`` with t of shape (N,), inside [0, 1), and a number;
+            returns the unscaled levels, shape (N,).
+        seed: another seed gives another hidden c.
+
+    Chapter: 8 A zoo of schedules.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    c = 0.05 + float(torch.rand(1, generator=generator))
+    t = torch.tensor([0.0, 1e-4, 0.2, 0.5, 0.8, 0.9999], dtype=torch.float64)
+    found = torch.as_tensor(my_sigma(t, c))
+    if found.shape != t.shape:
+        return Report("bridge", seed, (("one level a time", f"shape {tuple(found.shape)}"),))
+    exact = c * (t / (1 - t)).sqrt()
+    off = "" if _near(found[2:5], exact[2:5]) else _bridge_fault(found, t, c)
+    findings = [
+        ("one level a time", ""),
+        ("no spread at t = 0", "" if _near(found[:1], 0.0) else "x_t starts at x0"),
+        ("first growth, as c √t", _growth(found[1], c, 1e-4)),
+        ("levels in between", off),
+        ("grows without bound towards t = 1", "" if float(found[5]) > 50 * c else "it stays small"),
+    ]
+    return Report("bridge", seed, tuple(findings))
+
+
+def _bridge_fault(found: Tensor, t: Tensor, c: float) -> str:
+    if _near(found, c * (t * (1 - t)).sqrt()):
+        return "this is s σ, the spread of x_t, which ends at y; σ is unscaled"
+    if _near(found, c * t.sqrt()):
+        return "integrate g²/s², not g²"
+    if _near(found, c * (-torch.log1p(-t)).sqrt()):
+        return "s enters squared: integrate g²/s²"
+    return "off: σ² = ∫ g²/s²"

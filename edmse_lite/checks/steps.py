@@ -1,6 +1,6 @@
 """Checks of what readers write in chapters 5 and 6: they grade properties and show no answer.
 
-Chapter: 5 Denoising at one noise level (steps of a sampler: chapter 6).
+Chapter: 5 Denoising at one noise level (steps and whole samplers: chapter 6).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..oracles import GaussianOracle
+from ..oracles import GaussianOracle, MixtureOracle
 from ..processes import noise_like
 from .report import Report
+
+MAXIMAL_CHURN = math.sqrt(2) - 1
 
 
 def check_denoiser(my_denoiser: Callable[..., Tensor], seed: int = 0) -> Report:
@@ -81,6 +83,58 @@ def _middle(found: Tensor, exact: Tensor, r: Tensor) -> str:
     return f"mean squared error {ratio:.2f} times the smallest possible: look at the weight of x̃"
 
 
+def check_score(my_score: Callable[..., Tensor], seed: int = 0) -> Report:
+    """Check a score that is computed from a log-density by automatic differentiation.
+
+    Args:
+        my_score: called as ``my_score(log_density, x_tilde)``, where ``log_density(x_tilde)`` is
+            real, shape (B,), and x̃ is real or complex, (B,); returns ∂ log p / ∂x̃*, (B,).
+        seed: another seed gives another hidden density and other x̃.
+
+    Chapter: 5 Denoising at one noise level.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    place, std, sigma = (0.3 + 0.6 * torch.rand(3, generator=generator)).tolist()
+    findings = []
+    for dtype, kind in ((torch.float64, "real"), (torch.complex128, "complex")):
+        turn = 1.0 if dtype == torch.float64 else complex(0.8, 0.6)
+        oracle = MixtureOracle(
+            torch.tensor([0.7, 0.3]), torch.tensor([turn * place, -turn * place], dtype=dtype), std
+        )
+        x = 0.5 * noise_like(torch.empty(64, dtype=dtype), generator)
+        y = torch.zeros_like(x)
+        found = my_score(lambda at, o=oracle, y=y: o.log_prob(at, y, sigma), x.clone()).detach()
+        same = found.shape == x.shape and found.dtype == dtype
+        fault = "" if same else f"found {tuple(found.shape)} {found.dtype}"
+        findings.append((f"{kind}: shape and dtype of x̃", fault))
+        if same:
+            exact = oracle.score(x, y, sigma)
+            findings += [
+                (f"{kind}: points to where the density rises", _direction(found, exact)),
+                (f"{kind}: Tweedie, x̃ + σ² score = D", _length(found, exact)),
+            ]
+    return Report("score", seed, tuple(findings))
+
+
+def _direction(found: Tensor, exact: Tensor) -> str:
+    product = max(_rms(found) * _rms(exact), 1e-12)
+    cosine = float((found * exact.conj()).real.mean()) / product
+    if cosine > 1 - 1e-6:
+        return ""
+    if cosine < -1 + 1e-6:
+        return "it points the other way: the sign"
+    if float((found * exact).real.mean()) / product > 1 - 1e-6:
+        return "the imaginary part has the wrong sign: the derivative is ∂/∂x̃*, not ∂/∂x̃"
+    return "another direction: differentiate log p by x̃, each entry by its own"
+
+
+def _length(found: Tensor, exact: Tensor) -> str:
+    ratio = _rms(found) / _rms(exact)
+    if abs(ratio - 1) < 1e-6:
+        return ""
+    return f"the score is {ratio:.3g} times too long: what does autograd return for this type?"
+
+
 def check_step(my_step: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check one step of Heun's method for dx̃/dσ = (x̃ − D)/σ against an exact flow.
 
@@ -129,3 +183,100 @@ def _flow(errors: list[float], exact: Tensor, start: Tensor) -> str:
     return (
         f"off by {errors[-1] / _rms(exact):.2f} of x̃ after 128 steps, and smaller steps hardly help"
     )
+
+
+def check_sampler(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
+    """Check a whole sampler: Heun's steps between given levels, churn, and D at the last level.
+
+    Args:
+        my_sampler: called as ``my_sampler(denoiser, x_tilde, y, sigmas, churn, generator)`` with a
+            list of N falling levels, x̃ of shape (B,) at the first, and the relative rise of the
+            level before each step (0 is none); returns D at the last level, (B,).
+        seed: another seed gives another hidden oracle and start.
+
+    Chapter: 6 Walking down the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    c, v = (0.1 + 0.4 * torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
+    oracle = GaussianOracle(c, v)
+    low, high = float(oracle.var) ** 0.5, 2.0
+    y = noise_like(torch.empty(64, dtype=torch.complex128), generator)
+    start = high * noise_like(y, generator)
+    exact = oracle(oracle.flow(start, y, high, low), y, low)
+    asked: list[float] = []
+
+    def counted(x_tilde: Tensor, y: Tensor, sigma: float) -> Tensor:
+        asked.append(float(sigma))
+        return oracle(x_tilde, y, sigma)
+
+    ends = []
+    for steps in (16, 32, 64):
+        asked.clear()
+        levels = torch.linspace(high, low, steps + 1, dtype=torch.float64).tolist()
+        ends.append(my_sampler(counted, start, y, levels, 0.0, generator))
+    findings = [
+        ("asks at the given levels only", _asked(asked, low, high)),
+        ("calls", _calls(len(asked), 65)),
+        ("ends with the estimate at the last level", _end(ends, exact, start, oracle, y, low)),
+        ("order of the walk", _order([_rms(end - exact) for end in ends])),
+        ("churn: the spread of the results", _churned(my_sampler, oracle, seed)),
+    ]
+    return Report("sampler", seed, tuple(findings))
+
+
+def _asked(asked: list[float], low: float, high: float) -> str:
+    if min(asked) <= 0:
+        return "the denoiser was called at σ = 0, where a network has no answer"
+    inside = min(asked) > low * (1 - 1e-9) and max(asked) < high * (1 + 1e-9)
+    return "" if inside else f"levels from {min(asked):.3g} to {max(asked):.3g} were asked"
+
+
+def _calls(found: int, levels: int) -> str:
+    names = {2 * levels: "2N", levels: "N", 2 * levels - 2: "2N − 2", 3 * levels: "3N"}
+    if found == 2 * levels - 1:
+        return ""
+    return f"{names.get(found, found)} calls for N = {levels} levels, expected 2N − 1"
+
+
+def _end(
+    ends: list[Tensor], exact: Tensor, start: Tensor, oracle: GaussianOracle, y: Tensor, low: float
+) -> str:
+    if _rms(ends[-1] - exact) < 0.01 * _rms(exact):
+        return ""
+    if _rms(ends[-1] - oracle.flow(start, y, 2.0, low)) < 0.01 * _rms(exact):
+        return "this is x̃ at the last level, which still holds diffusion noise"
+    if _rms(ends[-1] - exact - y) < 0.01 * _rms(exact):
+        return "this is y + D; return D, the estimate of r"
+    return f"off by {_rms(ends[-1] - exact) / _rms(exact):.2f} of the exact result"
+
+
+def _order(errors: list[float]) -> str:
+    order = math.log2(errors[1] / errors[2]) if min(errors) > 0 else math.inf
+    return "" if order > 1.8 else f"order {order:.1f}, expected 2.0"
+
+
+def _churned(my_sampler: Callable[..., Tensor], oracle: GaussianOracle, seed: int) -> str:
+    """Start 20,000 walkers with the exact density; churn must leave its spread as it is."""
+    low, high = 0.01 * float(oracle.var) ** 0.5, 1.0
+    ramp = torch.linspace(0, 1, 41, dtype=torch.float64)
+    levels = ((high ** (1 / 7) + ramp * (low ** (1 / 7) - high ** (1 / 7))) ** 7).tolist()
+    y = torch.zeros(20_000, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed + 1)
+    start = oracle.sample(y, generator) + high * noise_like(y, generator)
+
+    def run() -> Tensor:
+        again = torch.Generator().manual_seed(seed)
+        return my_sampler(oracle, start, y, levels, MAXIMAL_CHURN, again)
+
+    found = run()
+    if not torch.equal(found, run()):
+        return "the same generator gives another result: draw with the one that is passed"
+    quiet = my_sampler(oracle, start, y, levels, 0.0, generator)
+    kept = float(torch.corrcoef(torch.stack([found, quiet]))[0, 1])
+    if kept > 0.9:
+        return "the results hardly change: no diffusion noise is added"
+    ratio = float(found.std()) / float(oracle.var) ** 0.5
+    if abs(ratio - 1) < 0.04:
+        return ""
+    why = "variances add, and then start from the raised level"
+    return f"{ratio:.2f} times the exact spread: {why}"
