@@ -5,6 +5,7 @@ Chapter: 3 to 13. Each check has its own room; here are all of them.
 
 from __future__ import annotations
 
+from .judging import check_interval, check_si_sdr
 from .kernel import check_bridge, check_design, check_kernel, check_levels
 from .report import Report
 from .scales import check_preconditioning, check_sigma_data
@@ -15,11 +16,13 @@ __all__ = [
     "check_bridge",
     "check_denoiser",
     "check_design",
+    "check_interval",
     "check_kernel",
     "check_levels",
     "check_preconditioning",
     "check_sampler",
     "check_score",
+    "check_si_sdr",
     "check_sigma_data",
     "check_step",
 ]

@@ -18,11 +18,12 @@ from .base import (
     style,
 )
 from .charts import over_axis, over_groups
+from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths
 from .processes import bands, smooth
 
 __all__ = [
-    "COLOURS", "DASHES", "WIDTH", "arrow_fields", "bands", "channels", "cloud", "curves",
-    "decibels", "denoiser_curves", "distributions", "orders", "over_axis", "over_groups", "panels",
-    "paths", "png", "smooth", "spectrograms", "style",
+    "COLOURS", "DASHES", "WIDTH", "arrow_fields", "bands", "caught", "channels", "cloud", "curves",
+    "decibels", "denoiser_curves", "distributions", "half_widths", "orders", "over_axis",
+    "over_delay", "over_groups", "panels", "paths", "png", "smooth", "spectrograms", "style",
 ]  # fmt: skip
