@@ -3,20 +3,22 @@
 Chapter: 7 The shifted SDE and its perturbation kernel.
 
 In σ the exact process contains no drift.  These experiments look at what is left: steps of finite
-size in t, the largest level, the levels at which a sampler stops, the levels of training.
+size in t, the largest level, the levels at which a sampler stops, the levels of training, and what
+a network is fed.  Each is repeated over seeds for an interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from edmse_lite.denoisers import Denoiser, score
 from edmse_lite.grids import Grid, rho
-from edmse_lite.oracles import MixtureOracle
-from edmse_lite.preconditioning import Preconditioning
+from edmse_lite.intervals import Interval, paired_interval
+from edmse_lite.oracles import GaussianOracle, MixtureOracle
+from edmse_lite.preconditioning import Coefficients, Preconditioning
 from edmse_lite.processes import SDE, T_EPS
 from edmse_lite.samplers import EDM
 
@@ -132,7 +134,12 @@ def share_near_mu(
 
 
 def nodes_errors(
-    denoiser: Denoiser, sdes: Mapping[str, SDE], y: Tensor, top: float, counts: Sequence[int]
+    denoiser: Denoiser,
+    sdes: Mapping[str, SDE],
+    y: Tensor,
+    top: float,
+    counts: Sequence[int],
+    seed: int = 1,
 ) -> dict[str, list[float]]:
     """Return the rms distance of N steps, uniform in t, to the exact flow from the same start.
 
@@ -142,12 +149,13 @@ def nodes_errors(
         y: noisy values, any shape.
         top: level at which all begin.
         counts: numbers of steps N.
+        seed: of the start.
 
     Chapter: 7 The shifted SDE and its perturbation kernel.
     """
 
     def end(sde: SDE, steps: int, grid: Grid) -> Tensor:
-        generator = torch.Generator().manual_seed(1)
+        generator = torch.Generator().manual_seed(seed)
         return EDM(steps, s_churn=0.0, grid=grid)(denoiser, sde, y, generator).x0_hat
 
     exact = end(next(iter(sdes.values())), 200, rho(1e-3, top))
@@ -169,39 +177,68 @@ class _uniform_below:
 
 
 def limited_model_errors(
-    sde: SDE, levels: Tensor, mean: float = -0.1, var: float = 0.01, draws: int = 20_000
+    sde: SDE,
+    levels: Tensor,
+    preconditioning: Preconditioning | None = None,
+    draws: int = 20_000,
+    seed: int = 1,
 ) -> list[float]:
     """Return at each level the rms error of a model too small to be right everywhere.
 
-    The model is D = a + b x̃ with a, b quadratic in ln σ, fitted by least squares with EDM's
-    weights to real draws r ~ N(mean, var) at σ(t), t uniform on [0.01, 1].  The exact denoiser is
-    known, so the error is, too.
+    The model is D = c_skip x̃ + c_out F(u, y; c_noise) with the library's own coefficients, the
+    input u = c_in x̃ + c_shift y and the weight λ.  F is a u + b y, with a and b linear in c_noise,
+    fitted by least squares to real speech plus environmental noise, x0 and n ~ N(0, 0.02).  The
+    exact denoiser is known, so the error is, too: relative to the rms of the least possible error
+    of r without x̃, which is 0.1.
 
     Args:
-        sde: decides which levels are trained.
-        levels: where to measure, shape (K,).
-        mean: of r.
-        var: of r.
+        sde: decides which levels are trained, t uniform on [0.01, 1], and what t and s are.
+        levels: where to measure, shape (K,), reached by the schedule if t is needed.
+        preconditioning: decides what the model is fed; EDM's unless told otherwise.
         draws: number of training examples.
+        seed: of the examples.
 
     Chapter: 7 The shifted SDE and its perturbation kernel.
     """
-    generator = torch.Generator().manual_seed(1)
+    chosen, oracle = preconditioning or Preconditioning.edm(), GaussianOracle(0.02, 0.02)
+    generator = torch.Generator().manual_seed(seed)
     t = T_EPS + (1 - T_EPS) * torch.rand(draws, dtype=torch.float64, generator=generator)
-    z = torch.randn(3, draws, dtype=torch.float64, generator=generator)
-    sigma, r = sde.sigma(t), mean + var**0.5 * z[0]
-    weight = Preconditioning.edm(sigma_data=var**0.5).loss_weight(sigma).sqrt()[:, None]
-    inputs = weight * _features(r + sigma * z[1], sigma)  # (draws, 6)
-    solution = torch.linalg.lstsq(inputs, weight * r[:, None]).solution
+    z = torch.randn(4, draws, dtype=torch.float64, generator=generator)
+    sigma, r = sde.sigma(t), -(0.02**0.5) * z[1]
+    y = 0.02**0.5 * z[0] - r
+    inputs, c = _features(chosen, sde, r + sigma * z[2], y, sigma)
+    scale = (chosen.loss_weight(sigma).sqrt() * c.c_out)[:, None]
+    target = chosen.loss_weight(sigma).sqrt() * (r - c.c_skip * (r + sigma * z[2]))
+    solution = torch.linalg.lstsq(scale * inputs, target[:, None]).solution
     errors = []
     for level in levels:
-        x = mean + (var + level**2).sqrt() * z[2]
-        exact = mean + var / (var + level**2) * (x - mean)
-        errors.append(rms((_features(x, level.expand(draws)) @ solution)[:, 0] - exact))
+        x, at = r + level * z[3], level.expand(draws)
+        inputs, c = _features(chosen, sde, x, y, at)
+        found = c.c_skip * x + c.c_out * (inputs @ solution)[:, 0]
+        errors.append(rms(found - oracle(x, y, float(level))) / float(oracle.var) ** 0.5)
     return errors
 
 
-def _features(x: Tensor, sigma: Tensor) -> Tensor:
-    """Return 1 and x̃, each times 1, ln σ, ln² σ: (draws, 6)."""
-    powers = torch.stack([sigma.log() ** k for k in range(3)], -1)  # (draws, 3)
-    return torch.cat([powers, x[:, None] * powers], -1)
+def _features(
+    chosen: Preconditioning, sde: SDE, x_tilde: Tensor, y: Tensor, sigma: Tensor
+) -> tuple[Tensor, Coefficients]:
+    """Return u and y, each times 1 and c_noise, (draws, 4), and the coefficients."""
+    c = chosen.coefficients(sigma, sde)
+    both = torch.stack([c.c_in * x_tilde + c.c_shift * y, y], -1)  # (draws, 2)
+    return torch.cat([both, c.c_noise[:, None] * both], -1), c
+
+
+def over_seeds(
+    first: Callable[[int], float], second: Callable[[int], float], seeds: int = 10
+) -> Interval:
+    """Return the mean of first − second over seeds, both with the same seed, and its interval.
+
+    Args:
+        first: an experiment that a seed repeats; returns its score.
+        second: another, from the same start for the same seed.
+        seeds: number of repetitions, 0, 1, …
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    scores = [[run(seed) for seed in range(seeds)] for run in (first, second)]
+    return paired_interval(*scores, range(seeds))

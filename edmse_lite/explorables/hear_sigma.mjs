@@ -1,6 +1,7 @@
-// Hear sigma: the state x_t and the estimate y + D of every step of a sampler, at the same instant.
-// Options: title, transcript, tasks [text], steps [{sigma, state, estimate, state_db, estimate_db}];
-// state and estimate are addresses of sound. Nothing is fetched before a tap.
+// Hear sigma: the state x_t beside the estimate y + D of every step of a sampler, for eye and ear.
+// Options: title, transcript, tasks [text], rms (of r, in units of the compressed spectrogram), steps
+// [{sigma, state, estimate, state_db, estimate_db, state_image, estimate_image}]; state and estimate
+// are addresses of sound, the images (optional) of spectrograms. Nothing is fetched before a tap.
 
 function element(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -12,6 +13,11 @@ const show = (value, digits) => value.toFixed(digits).replace("-", "−");
 export const pick = (steps, index, kind) => ({
   src: steps[index][kind], sigma: steps[index].sigma, db: steps[index][`${kind}_db`],
 });
+
+// Process SNR in dB: the power of r over that of the diffusion noise, in x̃ and in x_t alike.
+export const processSnr = (rms, sigma) => 20 * Math.log10(rms / sigma);
+
+const KINDS = [["xₜ: the state", "state", "xₜ"], ["y + D: the estimate", "estimate", "y + D"]];
 
 let count = 0;
 function slider(label, properties, onInput) {
@@ -39,7 +45,18 @@ function render({ model, el }) {
     volume.output.value = volume.input.value;
   });
   volume.output.value = 100;
-  const kinds = [["xₜ: the state", "state"], ["y + D: the estimate", "estimate"]].map(([textContent, name]) => {
+  const pictures = KINDS.map(([, name, symbol]) => {
+    const image = element("img");
+    image.style.cssText = "display:block;width:100%;height:auto;aspect-ratio:2/1;image-rendering:pixelated";
+    const caption = element("figcaption", { className: "ed-note", textContent: symbol });
+    const figure = element("figure", {}, caption, image);
+    figure.style.cssText = "flex:1 1 0;min-width:0;margin:0;border:3px solid transparent;border-radius:.3rem;padding:2px";
+    return { name, symbol, image, figure };
+  });
+  const beside = element("div", { className: "ed-row ed-beside" }, ...pictures.map(({ figure }) => figure));
+  beside.style.flexWrap = "nowrap";
+  beside.hidden = !steps[0].state_image;
+  const kinds = KINDS.map(([textContent, name]) => {
     const button = element("button", { type: "button", className: "ed-button", textContent });
     button.addEventListener("click", () => { kind = name; choose(true); });
     return [name, button];
@@ -53,7 +70,7 @@ function render({ model, el }) {
   const row = element("div", { className: "ed-row" }, ...kinds.map(([, button]) => button), toggle);
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
   const box = element("div", { className: "ed-box ed-hear" },
-    element("p", { className: "ed-title", textContent: title }), readout, place.root, row, tasks, words, more, audio);
+    element("p", { className: "ed-title", textContent: title }), tasks, readout, place.root, beside, row, words, more, audio);
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
   el.append(box);
@@ -62,9 +79,14 @@ function render({ model, el }) {
     const chosen = pick(steps, place.input.value - 1, kind);
     place.output.value = `${place.input.value} of ${steps.length}`;
     place.input.setAttribute("aria-valuetext", `${place.output.value}, σ = ${show(chosen.sigma, 3)}`);
-    readout.textContent = `σ = ${show(chosen.sigma, 3)}. SI-SDR of ${kind === "state" ? "xₜ" : "y + D"}: ${show(chosen.db, 1)} dB.`;
+    const snr = processSnr(model.get("rms") ?? 0.1, chosen.sigma), now = steps[place.input.value - 1];
+    readout.textContent = `σ = ${show(chosen.sigma, 3)}, process SNR ${show(snr, 1)} dB. SI-SDR of ${KINDS.find(([, name]) => name === kind)[2]}: ${show(chosen.db, 1)} dB.`;
     kinds.forEach(([name, button]) => button.setAttribute("aria-pressed", String(name === kind)));
-    Object.assign(box.dataset, { sigma: chosen.sigma, db: chosen.db, kind });
+    for (const { name, symbol, image, figure } of pictures) {
+      figure.style.borderColor = name === kind ? "var(--ed-accent)" : "transparent";
+      if (!beside.hidden) Object.assign(image, { src: now[`${name}_image`], alt: `Spectrogram of ${symbol}, step ${place.output.value}` });
+    }
+    Object.assign(box.dataset, { sigma: chosen.sigma, db: chosen.db, kind, snr });
     return chosen;
   }
   function play() {

@@ -5,6 +5,8 @@ Chapter: 5 Denoising at one noise level (paths and orders: chapter 6).
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -143,3 +145,33 @@ def orders(steps: Sequence[int], errors: Mapping[str, Sequence[float]], xlabel: 
         ax.grid(axis="y", color="#dddddd", lw=0.8)
         ax.legend(fontsize=9)
     return fig
+
+
+def thumbnail(spectrum: Tensor, top: float, span: float = 50.0, bands: int = 64) -> str:
+    """``data:`` address of a small PNG of a compressed spectrogram, for explorables.
+
+    Low frequencies are below, time runs to the right, frames are joined in pairs; 16 colours from
+    ``top`` − ``span`` (dark) to ``top`` (bright).
+
+    Args:
+        spectrum: compressed complex spectrogram c = 0.15 √|X|, shape (F, L); 20 lg |X| is shown.
+        top: level of the brightest colour, dB.
+        span: dB from the brightest to the darkest colour.
+        bands: number of bands that the F bins are joined into.
+
+    Chapter: 6 Walking down the noise.
+    """
+    import matplotlib
+    from PIL import Image
+
+    power = (spectrum.abs().float() / 0.15) ** 4  # |X|²
+    pool = (power.shape[0] // bands, 2)
+    power = torch.nn.functional.avg_pool2d(power[None], pool)[0]  # (bands, L / 2)
+    share = 1 + (10 * power.clamp_min(1e-20).log10() - top) / span
+    pixels = (15 * share.clamp(0, 1)).round().byte().flip(0)
+    image = Image.frombytes("P", pixels.shape[::-1], pixels.numpy().tobytes())
+    colours = matplotlib.colormaps["magma"]([i / 15 for i in range(16)], bytes=True)[:, :3]
+    image.putpalette(colours.ravel().tolist())
+    file = io.BytesIO()
+    image.save(file, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
