@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edmse", description="Diffusion speech enhancement.")
     parser.add_argument("--version", action="version", version=f"edmse {_version()}")
     adder = parser.add_subparsers(required=True, metavar="command")
-    for add in (_add_enhance, _add_train, _add_evaluate, _add_corpus):
+    for add in (_add_enhance, _add_train, _add_evaluate, _add_corpus, _add_export):
         add(adder)
     return parser
 
@@ -136,3 +136,10 @@ def _add_corpus(adder: argparse._SubParsersAction) -> None:
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write evaluation sets as wav")
     parser.add_argument("--sets", nargs="+", metavar="SET", help="which sets; default all")
     parser.set_defaults(run=commands.corpus)
+
+
+def _add_export(adder: argparse._SubParsersAction) -> None:
+    parser = adder.add_parser("export", help="write the network of a score model as an ONNX file")
+    parser.add_argument("output", type=Path, help="file to write, such as compact.onnx")
+    parser.add_argument("--model", default="compact", help="name or folder of a checkpoint")
+    parser.set_defaults(run=commands.export)

@@ -22,6 +22,7 @@ from sphinx.config import Config
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOUND = re.compile(r"data:audio/(\w[\w.+-]*);base64,([A-Za-z0-9+/=]{200,})")
 PICTURE = re.compile(r'<img(?![^>]*\bwidth=)[^>]*\bsrc="[^"]*_images/([\w.-]+)"[^>]*>')
+LAB = "book/lab"  # the page that runs the score model
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 SUFFIX = {"mpeg": "mp3", "mp3": "mp3", "x-wav": "wav", "wav": "wav", "ogg": "ogg"}
 
@@ -101,7 +102,7 @@ def pin_colab(app: Sphinx, page: str, template: str, context: dict[str, Any], tr
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Copy the explorables from the package, their only home, and slim the style sheets."""
+    """Copy the explorables from the package, make what the lab loads, slim the style sheets."""
     if error is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "explorables"
         shutil.rmtree(target, ignore_errors=True)
@@ -110,6 +111,11 @@ def finish(app: Sphinx, error: Exception | None) -> None:
             target,
             ignore=shutil.ignore_patterns("*.py", "__pycache__"),
         )
+        if LAB in app.env.found_docs:
+            from lab_assets import make_lab  # torch, onnx: only where they are needed
+
+            assets = Path(app.outdir) / "_static" / "lab" / "assets"
+            make_lab(assets, Path(app.outdir).parent / ".lab")
         slim_site(Path(app.outdir))
 
 

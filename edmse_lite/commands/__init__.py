@@ -9,6 +9,7 @@ from .common import CommandError, complain
 from .corpus import corpus
 from .enhance import enhance
 from .evaluate import evaluate
+from .export import export
 from .train import train
 
-__all__ = ["CommandError", "complain", "corpus", "enhance", "evaluate", "train"]
+__all__ = ["CommandError", "complain", "corpus", "enhance", "evaluate", "export", "train"]
