@@ -8,14 +8,18 @@ from __future__ import annotations
 from .judging import check_interval, check_si_sdr
 from .kernel import check_bridge, check_design, check_kernel, check_levels
 from .report import Report
+from .samplers import check_corrector, check_edm, check_grid
 from .scales import check_preconditioning, check_sigma_data
 from .steps import check_denoiser, check_sampler, check_score, check_step
 
 __all__ = [
     "Report",
     "check_bridge",
+    "check_corrector",
     "check_denoiser",
     "check_design",
+    "check_edm",
+    "check_grid",
     "check_interval",
     "check_kernel",
     "check_levels",

@@ -21,10 +21,11 @@ from .charts import over_axis, over_groups
 from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
 from .processes import bands, smooth
+from .samplers import against, slopes, stops
 
 __all__ = [
-    "COLOURS", "DASHES", "WIDTH", "arrow_fields", "bands", "caught", "channels", "cloud", "curves",
-    "decibels", "denoiser_curves", "distributions", "half_widths", "orders", "over_axis",
-    "over_delay", "over_groups", "panels", "paths", "png", "smooth", "spectrograms", "style",
-    "thumbnail",
+    "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "caught", "channels", "cloud",
+    "curves", "decibels", "denoiser_curves", "distributions", "half_widths", "orders", "over_axis",
+    "over_delay", "over_groups", "panels", "paths", "png", "slopes", "smooth", "spectrograms",
+    "stops", "style", "thumbnail",
 ]  # fmt: skip
