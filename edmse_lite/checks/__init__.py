@@ -5,8 +5,10 @@ Chapter: 3 to 13. Each check has its own room; here are all of them.
 
 from __future__ import annotations
 
+from .answers import check_split, check_wiener
 from .judging import check_interval, check_si_sdr
 from .kernel import check_bridge, check_design, check_kernel, check_levels
+from .mismatch import check_kl, check_start
 from .report import Report
 from .samplers import check_corrector, check_edm, check_grid
 from .scales import check_preconditioning, check_sigma_data
@@ -22,11 +24,15 @@ __all__ = [
     "check_grid",
     "check_interval",
     "check_kernel",
+    "check_kl",
     "check_levels",
     "check_preconditioning",
     "check_sampler",
     "check_score",
     "check_si_sdr",
     "check_sigma_data",
+    "check_start",
+    "check_split",
     "check_step",
+    "check_wiener",
 ]

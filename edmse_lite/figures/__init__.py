@@ -3,6 +3,7 @@
 Chapter: 2 The complex spectrogram as data, and every chapter with a picture.
 """
 
+from .answers import disagreement, traces, tradeoff
 from .base import (
     COLOURS,
     DASHES,
@@ -20,12 +21,14 @@ from .base import (
 from .charts import over_axis, over_groups
 from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
+from .mismatch import shares, starts
 from .processes import bands, smooth
 from .samplers import against, slopes, stops
 
 __all__ = [
-    "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "caught", "channels", "cloud",
-    "curves", "decibels", "denoiser_curves", "distributions", "half_widths", "orders", "over_axis",
-    "over_delay", "over_groups", "panels", "paths", "png", "slopes", "smooth", "spectrograms",
-    "stops", "style", "thumbnail",
+    "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "caught", "channels",
+    "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
+    "half_widths", "orders", "over_axis", "over_delay", "over_groups", "panels", "paths", "png",
+    "shares", "slopes", "smooth", "spectrograms", "starts", "stops", "style", "thumbnail",
+    "traces", "tradeoff",
 ]  # fmt: skip
