@@ -277,7 +277,7 @@ class Claim:
         lines = [
             f"**Claim.** {self.hypothesis}",
             f"Margin, set before the run: {self.margin:g} {self.unit}",
-            f"Command: `{self.command}`, about {self.minutes:.1g} min on 2 CPU cores",
+            f"Command: `{self.command}`, about {self.minutes:.2g} min on 2 CPU cores",
             f"Effect and 95 % interval: {effect} {self.unit} ({size})",
             f"Verdict: **{self.verdict}**",
         ]
