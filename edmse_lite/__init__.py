@@ -12,7 +12,14 @@ _HOME = {
     "enhancement": ("Enhancer", "enhance_file"),  # chapter 1
     "spectrograms": ("Spectrogram", "SAMPLE_RATE", "level"),  # chapter 2
     "corpora": ("Corpus", "Clip", "Pair", "folder_pairs"),
-    "mixing": ("Mixer", "MixingConfig", "mix", "evaluation_set", "EVALUATION_SETS"),
+    "mixing": (
+        "Mixer",
+        "MixingConfig",
+        "mix",
+        "evaluation_set",
+        "whole_prompts",
+        "EVALUATION_SETS",
+    ),
     "metrics": ("METRICS",),  # chapter 3
     "intervals": ("Interval", "mean_interval", "paired_interval", "verdict"),
     "oracles": ("GaussianOracle", "MixtureOracle"),  # chapter 5

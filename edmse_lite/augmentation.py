@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .spectrograms import SAMPLE_RATE
+
 SPEEDS = (17, 18, 19, 20, 21, 22, 23, 24)
 """Speeds in twentieths, 0.85 ... 1.2: a voice played at another speed is another voice."""
 
@@ -89,3 +91,24 @@ def coloured_noise(samples: int, generator: torch.Generator) -> Tensor:
     tilt = 10 ** (-drop * torch.linspace(0, 1, bins) / 20)
     shaped = torch.fft.rfft(white) * smooth_gain(knots, bins)[0] * tilt
     return torch.fft.irfft(shaped, samples)
+
+
+def looped(wave: Tensor, samples: int) -> Tensor:
+    """Repeat a recording, cross-faded over 50 ms, until it has so many samples.
+
+    Args:
+        wave: waveform at 16 kHz, shape (T,).
+        samples: how many are wanted.
+
+    Returns:
+        Waveform, shape (T',), T' >= `samples`; a recording that is long enough as it is.
+
+    Chapter: 2.
+    """
+    fade = min(SAMPLE_RATE // 20, len(wave) // 2)
+    ramp = torch.linspace(0, torch.pi / 2, fade)
+    out = wave
+    while len(out) < samples:
+        joint = out[len(out) - fade :] * ramp.cos() + wave[:fade] * ramp.sin()
+        out = torch.cat([out[: len(out) - fade], joint, wave[fade:]])
+    return out

@@ -65,8 +65,9 @@ class Pair:
         voice: speaker.
         noise_type: type of the environmental noise.
         noise_file: recording that the noise was cut from; intervals are clustered by it.
-        text: transcript; in an evaluation set the last prompt may be cut short.
+        text: transcript.
         language: two letters, of the transcript.
+        whole: whether all of the transcript is heard; the fixed sets cut clips off at 4 s.
 
     Chapter: 2.
     """
@@ -80,6 +81,7 @@ class Pair:
     noise_file: str = ""
     text: str = ""
     language: str = ""
+    whole: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmentation import at_random_speed, coloured_noise, equalise, source_samples
+from .augmentation import at_random_speed, coloured_noise, equalise, looped, source_samples
 from .corpora import Clip, Corpus, Pair
 from .spectrograms import SAMPLE_RATE
 
@@ -98,7 +98,7 @@ class Mixer:
         self.config = config or MixingConfig()
         self.device = torch.device(device)
         self._speech = torch.cat([_with_pause(wave) for wave in speech]).to(self.device)
-        self._noise = torch.cat([_looped(wave, self._source) for wave in noises]).to(self.device)
+        self._noise = torch.cat([looped(wave, self._source) for wave in noises]).to(self.device)
         sizes = torch.tensor([max(len(wave), self._source) for wave in noises])
         self._starts = sizes.cumsum(0) - sizes
         self._sizes = sizes
@@ -198,6 +198,26 @@ def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pai
 
     Chapter: 2; the data card.
     """
+    return _make_set(name, size, seconds, whole=False)
+
+
+@lru_cache(maxsize=2)
+def whole_prompts(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair, ...]:
+    """The pairs of an evaluation set with the last prompt whole, for word error rates.
+
+    The same prompts, noise recording, start and mixture SNR as in :func:`evaluation_set`, but a
+    clip ends where its transcript ends, so it has at least `seconds`; the SNR is that of the
+    whole clip. Cut words would count as errors of the system.
+
+    Args:
+        name, size, seconds: as for :func:`evaluation_set`; it raises the same.
+
+    Chapter: 3 Judging an enhancement.
+    """
+    return _make_set(name, size, seconds, whole=True)
+
+
+def _make_set(name: str, size: int, seconds: float, whole: bool) -> tuple[Pair, ...]:
     if name not in EVALUATION_SETS:
         raise ValueError(f"no evaluation set {name!r}; there are {', '.join(EVALUATION_SETS)}")
     speech_split, noise_split = EVALUATION_SETS[name]
@@ -208,7 +228,7 @@ def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pai
     samples = round(seconds * SAMPLE_RATE)
     read = cache(Clip.audio)  # a recording that many pairs share is decoded once
     return tuple(
-        _evaluation_pair(name, i, speech, noises, samples, rng, read) for i in range(size)
+        _evaluation_pair(name, i, speech, noises, samples, rng, read, whole) for i in range(size)
     )
 
 
@@ -220,6 +240,7 @@ def _evaluation_pair(
     samples: int,
     rng: np.random.Generator,
     read: Callable[[Clip], Tensor],
+    whole: bool,
 ) -> Pair:
     turn, rank = divmod(index, 3)
     snr = (0.0, 5.0, 10.0)[rank]
@@ -227,14 +248,16 @@ def _evaluation_pair(
     clean, texts, voice = _join_prompts(speech[(turn + cycle + rank) % len(speech)], samples, rng)
     recordings = noises[noise_type]
     clip = recordings[(3 * cycle + rank) % len(recordings)]
-    noise = _looped(read(clip), samples)
+    noise = looped(read(clip), samples)
     start = int(rng.integers(0, len(noise) - samples + 1))
-    noisy = mix(clean, noise[start : start + samples], snr)
+    length = len(clean) if whole else samples
+    clean, noise = clean[:length], looped(noise, start + length)
+    noisy = mix(clean, noise[start : start + length], snr)
     peak = float(noisy.abs().max())
     gain = min(1.0, 0.99 / peak)  # the pair as a 16-bit file would hold it: never clipped
     return Pair(
         f"{name}-{index:02d}", gain * clean, gain * noisy, snr, voice.label, clip.label,
-        clip.path.stem, " ".join(texts), voice.language,
+        clip.path.stem, " ".join(texts), voice.language, whole,
     )
 
 
@@ -249,23 +272,12 @@ def _join_prompts(
         wave = torch.cat([wave, clip.audio(), pause])
         texts.append(clip.text)
         clip = same[int(rng.integers(len(same)))]
-    return wave[:samples], texts, first
+    return wave, texts, first
 
 
 def _by_label(corpus: Corpus) -> list[list[Clip]]:
     labels = sorted({clip.label for clip in corpus})
     return [list(corpus.where(label=label)) for label in labels]
-
-
-def _looped(wave: Tensor, samples: int) -> Tensor:
-    """Repeat a short recording, cross-faded over 50 ms, until it has so many samples."""
-    fade = min(SAMPLE_RATE // 20, len(wave) // 2)
-    ramp = torch.linspace(0, torch.pi / 2, fade)
-    out = wave
-    while len(out) < samples:
-        joint = out[len(out) - fade :] * ramp.cos() + wave[:fade] * ramp.sin()
-        out = torch.cat([out[: len(out) - fade], joint, wave[fade:]])
-    return out
 
 
 def _with_pause(wave: Tensor) -> Tensor:

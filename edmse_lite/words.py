@@ -3,6 +3,7 @@
 A recogniser writes "PIN", "14" and "you're" where the transcript has "pin", "fourteen" and
 "you are". Only what a listener would call another word should count, so both texts are written in
 the same way first. The recogniser is the optional extra ``edmse-lite[wer]``; the counting is not.
+A clip must hold the whole transcript: :func:`edmse_lite.mixing.whole_prompts` makes such pairs.
 
 Chapter: 3 Judging an enhancement
 """
@@ -16,6 +17,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
+from .corpora import Pair
 
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
@@ -150,6 +153,28 @@ def compare(text: str, heard: str, language: str = "en") -> WordErrors:
         row = new
     _, substitutions, deletions, insertions = row[-1]
     return WordErrors(substitutions, deletions, insertions, len(said))
+
+
+def errors_of(pair: Pair, wave: np.ndarray) -> WordErrors:
+    """Count the word errors of the recogniser on one version of a pair: noisy, enhanced or clean.
+
+    Args:
+        pair: what was said; whole prompts only, as :func:`edmse_lite.mixing.whole_prompts` gives.
+        wave: the version to judge, 16 kHz, shape (samples,).
+
+    Raises:
+        ValueError: a pair that ends in the middle of its transcript, or is not English.
+        ModuleNotFoundError: the extra is not installed.
+
+    Chapter: 3 Judging an enhancement
+    """
+    if not pair.whole:
+        raise ValueError(
+            f"{pair.key} ends before its transcript does, and the cut words would count as errors: "
+            "take the pair from mixing.whole_prompts"
+        )
+    heard = recognise(np.asarray(wave, dtype=np.float32), pair.language)
+    return compare(pair.text, heard, pair.language)
 
 
 @cache

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from edmse_lite import augmentation, mixing
+from edmse_lite import augmentation
 from edmse_lite.corpora import Clip, Corpus, Pair
-from edmse_lite.mixing import Mixer, MixingConfig, evaluation_set, mix
+from edmse_lite.mixing import Mixer, MixingConfig, evaluation_set, mix, whole_prompts
 
 FOUR = ("matched", "unseen-noise", "unseen-voice", "unseen")
 
@@ -149,6 +149,26 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one() -> None:
         assert torch.equal(one.noisy, two.noisy)
 
 
+def test_whole_prompts_are_the_pairs_of_the_set_with_an_end() -> None:
+    longer = 0
+    for cut, whole in zip(evaluation_set("matched", 12), whole_prompts("matched", 12), strict=True):
+        assert (cut.whole, whole.whole) == (False, True)
+        for name in ("key", "snr", "voice", "noise_type", "noise_file", "text", "language"):
+            assert getattr(cut, name) == getattr(whole, name), name
+        n, tail = len(cut.clean) - 800, len(whole.clean) - len(cut.clean)  # 50 ms: a loop's joint
+        noises = [pair.noisy - pair.clean for pair in (cut, whole)]
+        for short, long in ((cut.clean, whole.clean), noises):
+            short, long = short[:n], long[:n]
+            gain = (short @ long) / (short @ short)  # one factor, the same sound
+            torch.testing.assert_close(long, gain * short, rtol=0, atol=1e-5)
+        assert ratio(whole.clean[None], whole.noisy[None]).item() == pytest.approx(
+            whole.snr, abs=1e-3
+        )
+        longer += tail > 1_600
+        assert whole.clean[-int(0.25 * 16_000) :].abs().max() < 0.01  # it ends in a pause
+    assert longer > 8  # the fixed sets do cut words off
+
+
 def test_an_unknown_set_is_named() -> None:
     with pytest.raises(ValueError, match="'mached'; there are matched, unseen-noise"):
         evaluation_set("mached")
@@ -207,7 +227,7 @@ def test_speeds_move_pitch_by_their_factor() -> None:
 
 def test_recordings_shorter_than_a_mixture_are_looped_without_a_step() -> None:
     wave = torch.sin(torch.arange(4_000) * 0.05)
-    long = mixing._looped(wave, 20_000)
+    long = augmentation.looped(wave, 20_000)
     assert len(long) >= 20_000 and torch.equal(long[:3_000], wave[:3_000])
     assert long.diff().abs().max() < 3 * wave.diff().abs().max()
 
