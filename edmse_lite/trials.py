@@ -97,7 +97,7 @@ def fit(
     pairs: Pairs,
     seed: int,
     steps: int = 80,
-    batch: int = 8,
+    batch: int = 4,
     rate: float = 3e-3,
 ) -> ScoreModel:
     """Train a :class:`TinyNetwork` for a fixed number of steps, with t uniform in [0.01, 1].

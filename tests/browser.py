@@ -84,7 +84,7 @@ def write_bench(root: Path, *widgets: tuple[str, dict[str, Any]]) -> None:
     )
     (root / "index.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><title>Bench</title>'
+        'content="width=device-width"><title>Bench</title><link rel="icon" href="data:,">'
         '<link rel="stylesheet" href="_static/explorables/explorables.css">'
         f'<script type="module" src="_static/mount.mjs"></script><body>{body}</body></html>'
     )
