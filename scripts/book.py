@@ -1,7 +1,8 @@
 """Build the book: run every notebook whose result may have changed, then write _build/html.
 
-Jupyter Book caches a notebook's outputs by the notebook alone. The outputs depend on the
-library, its weights and its corpus too, so a change there empties the cache.
+Notebooks run as at a reader's: from an empty folder, with the library from its wheel. Jupyter Book
+caches a notebook's outputs by the notebook alone. They depend on the library, its weights and its
+corpus too, so a change there empties the cache.
 """
 
 import fcntl
@@ -11,23 +12,25 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
+WHEEL = BUILD / "wheel"  # the library as it is installed, for the notebooks
 LIBRARY = ["edmse_lite", "requirements.lock"]  # what a notebook's outputs depend on
 SHELL = ["book/_ext", "book/_templates", "_config.yml", "_toc.yml", "pyproject.toml"]  # pages only
 
-SKIPPED = {"__pycache__", "explorables"}  # explorables are copied at every build
+SKIPPED = frozenset({"__pycache__", "explorables"})  # explorables are copied at every build
 
 
-def key(places: list[str]) -> str:
-    """Hash the names and contents of files and of whole folders."""
+def key(places: list[str], skipped: frozenset[str] = SKIPPED) -> str:
+    """Hash the names and contents of files and of whole folders, but for `skipped` names."""
     digest = hashlib.sha256(sys.version.encode())
     for top in places:
         path = ROOT / top
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not SKIPPED.intersection(file.parts):
+            if file.is_file() and not skipped.intersection(file.parts):
                 digest.update(str(file.relative_to(ROOT)).encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
@@ -42,6 +45,24 @@ def forget(stamp: str, places: list[str], stale: list[Path], why: str) -> None:
         for path in stale:
             shutil.rmtree(path, ignore_errors=True)
         file.write_text(now)
+
+
+def unpack_wheel() -> None:
+    """Build the wheel, if the library has changed, and unpack it to `WHEEL`."""
+    now = key(["edmse_lite", "pyproject.toml"], frozenset({"__pycache__"}))
+    stamp = BUILD / ".wheel"
+    if WHEEL.exists() and stamp.exists() and stamp.read_text() == now:
+        return
+    shutil.rmtree(WHEEL, ignore_errors=True)
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", str(BUILD), str(ROOT)], check=True)
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    (made,) = BUILD.glob("edmse_lite-*.whl")
+    with zipfile.ZipFile(made) as opened:
+        opened.extractall(WHEEL)
+    made.unlink()
+    stamp.write_text(now)
 
 
 def main() -> int:
@@ -60,12 +81,14 @@ def build() -> int:
     changed = "The library has changed since the last build: running every notebook again."
     forget(".library", LIBRARY, [*outputs, *pages], changed)
     forget(".shell", SHELL, pages, "The frame of the pages has changed: writing every page again.")
+    unpack_wheel()
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", ".", "--path-output", "."]
     command += ["-W", "-n", "--keep-going", "--quiet"]
     quiet = {"PYTHONWARNINGS": "ignore::DeprecationWarning", "OMP_WAIT_POLICY": "passive"}
     environment = {**quiet, **os.environ}  # passive: threads that wait leave a busy machine alone
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
+    environment["PYTHONPATH"] = str(WHEEL)
     code = subprocess.call(command, cwd=ROOT, env=environment)
     if code:
         # Sphinx warns of a page only when it reads it: forget the pages, keep the outputs.

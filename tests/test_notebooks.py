@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from conftest import ROOT
 from nbclient import NotebookClient
 
@@ -32,11 +33,22 @@ def test_a_notebook_names_no_file_of_the_repository(path: Path) -> None:
     assert not found, f"{path.name} names {found}: what a notebook needs is package data"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_build_runs_every_notebook_with_the_wheel_in_an_empty_folder(site: Path) -> None:
+    """What the build did for all, seen for one; each output of the site was made so."""
+    import book
+
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["execute"]
+    assert config["run_in_temp"] is True and config["allow_errors"] is False
+    assert "exclude_patterns" not in config  # no notebook is left out
+    unpacked = {str(path.relative_to(book.WHEEL)) for path in book.WHEEL.rglob("*.py")}
+    source = {str(path.relative_to(ROOT)) for path in (ROOT / "edmse_lite").rglob("*.py")}
+    assert unpacked == source
+
+
 def test_a_notebook_runs_with_the_wheel_alone(
-    path: Path, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path = ROOT / "notebooks" / "data_card.ipynb"
     monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(WHERE))
