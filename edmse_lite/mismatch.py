@@ -14,10 +14,12 @@ from torch import Tensor
 
 from edmse_lite.corpora import Pair
 from edmse_lite.denoisers import Denoiser
-from edmse_lite.drift import MU
+from edmse_lite.drift import MU, rms
+from edmse_lite.grids import rho
+from edmse_lite.intervals import Interval
 from edmse_lite.oracles import GaussianOracle, MixtureOracle
 from edmse_lite.processes import SDE, noise_like
-from edmse_lite.samplers import Sampler, Step
+from edmse_lite.samplers import EDM, Sampler, Step
 from edmse_lite.sdes import VE
 from edmse_lite.spectrograms import SAMPLE_RATE, Spectrogram, level
 
@@ -214,3 +216,60 @@ def started(
     generator = torch.Generator().manual_seed(seed)
     source = generator if told is None else ToldStart(x0 - y, told, generator)
     return sampler(denoiser, sde, y, source)
+
+
+def start_gap(
+    sampler: Sampler, denoiser: MixtureOracle, sde: SDE, seeds: Sequence[int], draws: int = 4_000
+) -> Interval:
+    """Return share near μ started at y minus started where it should, in percentage points.
+
+    Each seed is one paired run of both starts; the interval is Student's over seeds, 95 %.
+
+    Args:
+        sampler: starts at the schedule's largest level.
+        denoiser: the oracle ``drift.two_answers()``.
+        sde: the schedule.
+        seeds: at least two.
+        draws: results a seed.
+
+    Raises:
+        ValueError: fewer than two seeds.
+
+    Chapter: 13 Prior mismatch.
+    """
+    if len(seeds) < 2:
+        raise ValueError(f"found {len(seeds)} seeds, an interval over seeds needs at least 2")
+    from scipy.special import stdtrit
+
+    gaps = []
+    for seed in seeds:
+        at_y, told = (
+            share_near_mu(sampler, denoiser, sde, draws, start, seed)[0]
+            for start in (None, sde.sigma_1)
+        )
+        gaps.append(100 * (at_y - told))
+    found = torch.tensor(gaps, dtype=torch.float64)
+    mean, error = float(found.mean()), float(found.std()) / len(gaps) ** 0.5
+    half = float(stdtrit(len(gaps) - 1, 0.975)) * error
+    return Interval(mean, mean - half, mean + half, len(gaps), len(gaps))
+
+
+def late_start(denoiser: MixtureOracle, top: float, steps: int, draws: int = 8_000) -> list[float]:
+    """Return, for a flow that starts at y and level ``top``, share near μ and relative spread.
+
+    Share in per cent; the spread is the rms distance to the nearer answer over that of the oracle.
+
+    Args:
+        denoiser: the oracle ``drift.two_answers()``.
+        top: level of the start.
+        steps: N, on the ρ grid from 0.005 to ``top``.
+        draws: number of results.
+
+    Chapter: 13 Prior mismatch.
+    """
+    y = torch.zeros(draws, dtype=torch.complex128)
+    sampler = EDM(steps, 0.0, grid=rho(0.005, top))
+    r = sampler(denoiser, up_to(top), y, torch.Generator().manual_seed(1)).x0_hat
+    near = torch.minimum((r - MU).abs(), (r + MU).abs())
+    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
+    return [100 * share, rms(near) / float(denoiser.stds[0])]
