@@ -102,3 +102,21 @@ def alike(values: np.ndarray, clusters: Sequence[object]) -> tuple[float, float]
     typical = (n - float((sizes**2).sum()) / n) / (count - 1)
     rho = (between - within) / (between + (typical - 1) * within)
     return rho, 1 + (float((sizes**2).sum()) / n - 1) * rho
+
+
+def between(values: np.ndarray, clusters: Sequence[object]) -> float:
+    """Standard deviation S between recordings: the mean of K of them has the spread S / √K.
+
+    S² = (1/C) Σ (m_c (mean_c − mean))² / (n/C)², with m_c clips in recording c of C: recordings
+    with more clips weigh more. Source: the linearised ratio of two sums.
+
+    Args:
+        values: one value a clip, shape (n,).
+        clusters: which noise recording each clip has, shape (n,).
+
+    Chapter: 3 Judging an enhancement.
+    """
+    values, labels = np.asarray(values), list(dict.fromkeys(clusters))
+    index = np.array([labels.index(c) for c in clusters])
+    sums = np.bincount(index, values - values.mean())
+    return float(np.sqrt(np.mean(sums**2))) * len(labels) / len(values)

