@@ -23,11 +23,11 @@ from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
 from .mismatch import shares, starts
 from .processes import bands, smooth
-from .samplers import against, slopes, stops
+from .samplers import against, beside, slopes, stops
 
 __all__ = [
-    "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "caught", "channels",
-    "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
+    "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "beside", "caught",
+    "channels", "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
     "half_widths", "orders", "over_axis", "over_delay", "over_groups", "panels", "paths", "png",
     "shares", "slopes", "smooth", "spectrograms", "starts", "stops", "style", "thumbnail",
     "traces", "tradeoff",

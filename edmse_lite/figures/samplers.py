@@ -6,9 +6,10 @@ Chapter: 11 The predictor-corrector sampler (errors and stops: chapter 12).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..intervals import Interval
@@ -55,6 +56,35 @@ def against(
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(axis="y", color="#dddddd", lw=0.8)
         ax.legend(fontsize=9)
+    return fig
+
+
+def beside(
+    samples: Mapping[str, Tensor],
+    density: Callable[[Tensor], Tensor],
+    xlabel: str,
+    limits: tuple[float, float],
+) -> Figure:
+    """Histograms below one another, each against the same closed form.
+
+    Args:
+        samples: name and real values, any shape.
+        density: the closed form, of positions (N,).
+        xlabel: what the values are, with their unit.
+        limits: ends of the horizontal axis.
+
+    Chapter: 11 The predictor-corrector sampler.
+    """
+    at = torch.linspace(*limits, 401, dtype=torch.float64)
+    edges = torch.linspace(*limits, 81, dtype=torch.float64)
+    with style():
+        fig, axes = panels(len(samples), 1.15)
+        for i, (ax, (name, values)) in enumerate(zip(axes, samples.items(), strict=True)):
+            counts = torch.histogram(values.double().flatten(), edges).hist / values.numel()
+            ax.stairs(counts / edges.diff(), edges, fill=True, color=COLOURS[i], alpha=0.6)
+            ax.plot(at, density(at), color="#1a1a1a", lw=1.5)
+            ax.set(title=name, ylabel="density", xlim=limits)
+        axes[-1].set_xlabel(xlabel)
     return fig
 
 
@@ -119,6 +149,10 @@ def stops(grids: Mapping[str, Tensor], marks: Mapping[str, float], xlabel: str) 
             ax.axvline(level, color="#555555", ls=DASHES[i + 1], lw=1.2, label=name)
         ax.set_yticks([-i for i in range(len(grids))], list(grids))
         ax.set(xlabel=xlabel, xscale="log", ylim=(-len(grids) + 0.4, 0.6))
+        low, high = ax.get_xlim()
+        ticks = [v * 10**k for k in range(-4, 3) for v in (1, 3) if low <= v * 10**k <= high]
+        ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
+        ax.minorticks_off()
         ax.invert_xaxis()
         fig.legend(loc="outside lower center", ncols=2, fontsize=9)
     return fig
