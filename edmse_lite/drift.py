@@ -242,3 +242,28 @@ def over_seeds(
     """
     scores = [[run(seed) for seed in range(seeds)] for run in (first, second)]
     return paired_interval(*scores, range(seeds))
+
+
+def away(
+    denoiser: MixtureOracle, sde: SDE, y: Tensor, walk: Callable[[torch.Generator], Tensor]
+) -> Callable[[int], float]:
+    """Return a function of the seed: distance of a walk's x0_hat to the exact flow, same start.
+
+    It is an rms over draws, in % of the rms of r.
+
+    Args:
+        denoiser: an oracle that can be sampled, as :func:`two_answers`.
+        sde: decides where the walk starts, at σ(1).
+        y: noisy values, any shape.
+        walk: makes x0_hat from a generator.
+
+    Chapter: 8 A zoo of schedules.
+    """
+    unit = rms(denoiser.sample(y, torch.Generator().manual_seed(0))) / 100
+    flow = EDM(200, s_churn=0.0, grid=rho(1e-3, sde.sigma_1))
+
+    def run(seed: int) -> float:
+        exact, found = (torch.Generator().manual_seed(seed) for _ in range(2))
+        return rms(walk(found) - flow(denoiser, sde, y, exact).x0_hat) / unit
+
+    return run

@@ -1,6 +1,11 @@
 """Chapter 6: its check against wrong steps, its pictures, and Hear σ in a real browser."""
 
+import base64
+import io
 import json
+import random
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,9 +13,12 @@ import pytest
 import soundfile
 import torch
 from browser import served, write_bench
+from close import close
+from PIL import Image
 
 from edmse_lite import figures
 from edmse_lite.checks import check_sampler, check_step
+from edmse_lite.widgets import EXPLORABLES
 
 PHONE = {"width": 360, "height": 740}
 STEPS = [
@@ -162,7 +170,48 @@ def test_paths_are_told_apart_by_their_end() -> None:
     assert axes.get_xlim()[0] > axes.get_xlim()[1], "the level falls to the right"
 
 
+def test_a_thumbnail_shows_levels_between_its_ends() -> None:
+    spectrum = 0.15 * torch.ones(256, 250, dtype=torch.complex64)  # |X| = 1: 0 dB
+    spectrum[:128] *= 10**0.5  # the lower half: 20 dB
+    address = figures.thumbnail(spectrum, top=20.0, span=40.0)
+    head, data = address.split(",")
+    assert head == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert image.size == (125, 64) and image.mode == "P"
+    pixels = np.asarray(image)
+    assert (pixels[:32] == 8).all() and (pixels[32:] == 15).all(), "low frequencies lie below"
+
+
 # Hear σ
+
+
+def test_read_outs_are_those_of_the_options_and_the_process_snr_is_the_library_s() -> None:
+    draw = random.Random(6)
+    asked = [[draw.uniform(0.01, 1), draw.uniform(0.005, 90)] for _ in range(200)]
+    steps = [dict(step, state="a", estimate="b") for step in STEPS]
+    module = json.dumps((EXPLORABLES / "hear_sigma.mjs").as_uri())
+    script = (
+        f"import {{ pick, processSnr }} from {module};"
+        f"const steps = {json.dumps(steps)}, asked = {json.dumps(asked)};"
+        "console.log(JSON.stringify([asked.map((a) => processSnr(...a)),"
+        " steps.map((_, i) => [pick(steps, i, 'state'), pick(steps, i, 'estimate')])]));"
+    )
+    node = shutil.which("node")
+    assert node, "node is missing: it runs the explorables' numbers"
+    command = [node, "--input-type=module", "-e", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    found, picked = json.loads(result.stdout)
+    rms, sigma = torch.tensor(asked, dtype=torch.float64).T
+    close(torch.tensor(found), 10 * (rms**2 / sigma**2).log10(), rtol=1e-6, atol=1e-6)
+    for step, (state, estimate) in zip(steps, picked, strict=True):
+        assert state == {"src": "a", "sigma": step["sigma"], "db": step["state_db"]}
+        assert estimate == {"src": "b", "sigma": step["sigma"], "db": step["estimate_db"]}
+
+
+def picture(shade: int) -> str:
+    file = io.BytesIO()
+    Image.new("L", (8, 4), shade).save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +225,9 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for kind, hertz in (("state", 200 + 40 * i), ("estimate", 500 + 40 * i)):
             soundfile.write(root / "sound" / f"{kind}{i}.wav", np.sin(hertz * time) / 10, 16_000)
             steps[-1][kind] = f"sound/{kind}{i}.wav"
-    write_bench(root, ("hear_sigma", {"steps": steps, "tasks": ["One"], "transcript": "None."}))
+            steps[-1][f"{kind}_image"] = picture(10 * i + (kind == "state"))
+    options = {"steps": steps, "rms": 0.1, "tasks": ["One"], "transcript": "None."}
+    write_bench(root, ("hear_sigma", options))
     with served(root) as address:
         yield address
 
@@ -202,7 +253,12 @@ def test_read_outs_follow_the_step_and_nothing_is_fetched_before_a_tap(bench) ->
     for i, step in enumerate(STEPS):
         bench.get_by_label("Step").fill(str(i + 1))
         shown = f"{step['state_db']:.1f}".replace("-", "−")
-        assert readout.inner_text() == f"σ = {step['sigma']:.3f}. SI-SDR of xₜ: {shown} dB."
+        snr = f"{20 * np.log10(0.1 / step['sigma']):.1f}".replace("-", "−")
+        expected = f"σ = {step['sigma']:.3f}, process SNR {snr} dB. SI-SDR of xₜ: {shown} dB."
+        assert readout.inner_text() == expected
+        for image, kind in zip(bench.locator("figure img").all(), (1, 0), strict=True):
+            assert image.get_attribute("src") == picture(10 * i + kind), "both follow the slider"
+            assert f"step {i + 1} of 3" in image.get_attribute("alt")
     assert not [url for url in bench.fetched if url.endswith(".wav")]
     for control in bench.locator(".ed-range:visible, summary, button").all():
         assert control.bounding_box()["height"] >= 43.5

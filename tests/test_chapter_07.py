@@ -4,15 +4,17 @@ import json
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 from browser import served, write_bench
 from close import close
+from conftest import ROOT
 
 import edmse_lite as se
-from edmse_lite import drift, figures
+from edmse_lite import drift, figures, remains
 from edmse_lite.checks import check_design, check_kernel
 from edmse_lite.processes import noise_like
 from edmse_lite.widgets import EXPLORABLES
@@ -171,7 +173,62 @@ def test_training_levels_change_a_limited_model_and_stiffness_alone_does_not() -
         for sde in (se.OUVE(0.0), se.OUVE(1.5), se.RichterOUVE(1.5))
     )
     torch.testing.assert_close(none, some)
-    assert wide[2] < 0.2 * none[2] and wide[0] > none[0]
+    assert wide[2] < 0.5 * none[2] and wide[0] > none[0]
+
+
+def test_a_drift_reaches_a_small_model_only_through_its_input() -> None:
+    edm, levels = se.Preconditioning.edm, torch.tensor([0.05, 0.2], dtype=F64)
+
+    def errors(chosen: se.Preconditioning, stiffness: float) -> torch.Tensor:
+        return torch.tensor(drift.limited_model_errors(se.OUVE(stiffness), levels, chosen))
+
+    for chosen in (edm(), edm(c_shift="richter")):  # y is an input too, and undoes a constant shift
+        close(errors(chosen, 0.0), errors(chosen, 1.5), rtol=1e-6)
+    for chosen in (edm(c_shift="edm-scaled-shift"), se.Preconditioning.richter()):
+        assert not torch.allclose(errors(chosen, 0.0), errors(chosen, 1.5), rtol=1e-2)
+
+
+def test_a_model_that_can_be_exact_is() -> None:
+    """Trained and asked at one level, F is a linear map of x̃ and y, and so is the exact D."""
+
+    class OneLevel(se.VE):
+        def sigma(self, t):
+            return torch.full_like(torch.as_tensor(t, dtype=F64), 0.1)
+
+    (error,) = drift.limited_model_errors(OneLevel(), torch.tensor([0.1], dtype=F64))
+    assert error < 0.03
+
+
+def test_seeds_are_paired() -> None:
+    effect = drift.over_seeds(lambda k: 10.0**k + 1, lambda k: 10.0**k, 4)
+    assert (effect.mean, effect.low, effect.high) == (1.0, 1.0, 1.0)
+    assert effect.n == effect.clusters == 4
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        (remains.steps, "equivalent"),
+        (remains.largest_level, "better"),
+        (remains.nodes, "better"),
+        (remains.training, "better"),
+        (lambda: remains.training(0.05), "worse"),
+        (remains.fed, "equivalent"),
+    ],
+    ids=["steps", "largest level", "nodes", "training high", "training low", "fed"],
+)
+def test_claims_have_a_margin_seeds_and_the_verdict_of_the_text(claim, verdict: str) -> None:
+    card = claim()
+    assert card.margin > 0 and card.seeds >= 3 and card.effect.clusters == card.seeds
+    assert card.verdict == verdict, str(card.effect)
+    assert "seeds of" in card._repr_markdown_() and "remains" in card.command
+
+
+def test_the_command_of_a_claim_prints_its_card() -> None:
+    name, *rest = remains.training(0.05).command.split("remains ")[1].split()
+    command = [sys.executable, "-m", "edmse_lite.remains", name, *rest]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert found.strip() == remains.training(0.05)._repr_markdown_()
 
 
 def test_figures_have_a_panel_for_each_title() -> None:

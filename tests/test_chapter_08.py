@@ -43,6 +43,16 @@ def test_a_clamped_g_has_a_floor_and_sigma_needs_none() -> None:
     assert drift.rms(in_sigma(128, uniform_t()) - exact) < 2e-3
 
 
+def test_away_is_zero_for_the_flow_and_in_percent_of_r() -> None:
+    """A walk that forgets r is 100 % away where the flow reaches it."""
+    D, y = drift.two_answers(), torch.zeros(400, dtype=torch.complex128)
+    flow = se.EDM(200, s_churn=0.0, grid=rho(1e-3, se.VE().sigma_1))
+    near = drift.away(D, se.VE(), y, lambda g: flow(D, se.VE(), y, g).x0_hat)
+    assert near(0) == near(3) == 0.0
+    forgets = drift.away(D, se.VE(), y, lambda g: 0 * y)
+    close(forgets(0), 100.0, rtol=0.03)
+
+
 def test_the_clamp_removes_what_the_page_prints() -> None:
     share = (Clamped().g(0.9) / se.Cosine().g(0.9)).square()
     close(share, 0.758, atol=5e-4)

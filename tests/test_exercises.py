@@ -1,0 +1,82 @@
+"""Exercises of chapters 5 to 8: their metadata, and their solutions put to their own checks."""
+
+import json
+import re
+import textwrap
+
+import pytest
+import torch
+from conftest import ROOT
+
+import edmse_lite as se
+from edmse_lite import checks
+
+CHAPTERS = {p.name[:2]: p for p in ROOT.glob("notebooks/0[5-8]_*.ipynb")}
+LAYERS = {"paper", "ear", "code", "fault", "open"}
+WORDS = {"paper": "paper", "ear": "ear", "code": "code", "fault": "planted fault", "open": "open"}
+
+
+def exercises(chapter: str) -> list[tuple[dict, str]]:
+    cells = json.loads(CHAPTERS[chapter].read_text(encoding="utf-8"))["cells"]
+    return [
+        (cell["metadata"]["exercise"], "".join(cell["source"]))
+        for cell in cells
+        if "exercise" in cell["metadata"]
+    ]
+
+
+def outcomes(chapter: str) -> int:
+    cells = json.loads(CHAPTERS[chapter].read_text(encoding="utf-8"))["cells"]
+    listed = "".join(cells[0]["source"]).split("you will be able to")[1]
+    return len(re.findall(r"(?m)^\d\. ", listed))
+
+
+@pytest.mark.parametrize("chapter", sorted(CHAPTERS))
+def test_a_chapter_has_an_exercise_for_each_outcome_and_layer(chapter: str) -> None:
+    found = [meta for meta, _ in exercises(chapter)]
+    assert 4 <= len(found) <= 6
+    assert {n for meta in found for n in meta["outcomes"]} == set(range(1, outcomes(chapter) + 1))
+    assert {layer for meta in found for layer in meta["layer"]} == LAYERS
+    assert 45 <= sum(meta["minutes"] for meta in found) <= 60
+
+
+@pytest.mark.parametrize("chapter", sorted(CHAPTERS))
+def test_what_an_exercise_says_is_its_metadata(chapter: str) -> None:
+    for number, (meta, text) in enumerate(exercises(chapter), 1):
+        assert meta["id"] == f"{int(chapter)}.{number}"
+        title, said = re.match(r"\*\*(.+?)\*\* \((.+?)\)\.", text).groups()
+        assert title.startswith(meta["id"])
+        assert {WORDS[layer] in title.lower() for layer in meta["layer"]} == {True}
+        points = f"{meta['points']} point{'s' * (meta['points'] > 1)}"
+        assert f"{meta['minutes']} min, {meta['hardware']}, {points}" in said
+        assert [int(n) for n in re.findall(r"\d", said.split(";")[0])] == meta["outcomes"]
+        folds = re.findall(r"<details><summary>(\w+)</summary>", text)
+        assert folds == ["Hint", "Solution"], f"{meta['id']}: {folds}"
+
+
+CHECKED = [
+    (meta["id"], text)
+    for chapter in sorted(CHAPTERS)
+    for meta, text in exercises(chapter)
+    if "edmse_lite.checks" in text
+]
+
+
+@pytest.mark.parametrize(("name", "text"), CHECKED, ids=[name for name, _ in CHECKED])
+def test_a_solution_passes_the_check_of_its_exercise(name: str, text: str) -> None:
+    task, solution = text.split("<summary>Solution</summary>")
+    code = "\n".join(re.findall(r"(?s)```python\n(.*?)```", solution))
+    names: dict[str, object] = {"torch": torch, "se": se}
+    exec(textwrap.dedent(code), names)  # the book's own text
+    calls = re.findall(r"(check_\w+)\((my_\w+), seed=(\d)\)", task)
+    assert calls
+    for check, mine, seed in calls:
+        report = getattr(checks, check)(names[mine], seed=int(seed))
+        assert report.score == len(report.findings), f"{name}, {check}:\n{report}"
+
+
+def test_every_exercise_in_code_has_a_check() -> None:
+    for chapter in CHAPTERS:
+        for meta, text in exercises(chapter):
+            if "code" in meta["layer"]:
+                assert "from edmse_lite.checks import check_" in text, meta["id"]
