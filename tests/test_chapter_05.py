@@ -91,6 +91,8 @@ def bench(browser, bench_address: str) -> Iterator:
     page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
     page.goto(bench_address)
     page.wait_for_selector("[data-edmse-mounted]")
+    assert page.locator(".ed-range:visible").count() == 1, "it opens with one control"
+    page.get_by_text("More:").click()
     yield page
     assert not [text for text in page.messages if "favicon" not in text and "404" not in text]
     context.close()
@@ -124,7 +126,6 @@ def test_a_high_level_says_little_and_a_low_one_decides(bench) -> None:
 
 def test_the_scale_of_the_density_changes_nothing_else(bench) -> None:
     before, words = read(bench), bench.locator(".ed-readout").inner_text()
-    bench.get_by_text("More: scale the density").click()
     log_density = bench.locator(".ed-density").inner_text()
     slide(bench, "Multiply the density", 4)
     assert bench.locator(".ed-density").inner_text() != log_density

@@ -93,14 +93,14 @@ function render({ model, el }) {
   const place = slider("Noisy value x̃ =", -2, 2, 0.01, model.get("x") ?? 0, update);
   const scale = slider("Multiply the density of x̃ by", 0, 6, 1, 0, update); // log10
   const density = element("p", { className: "ed-density" });
-  const more = element("details", {}, element("summary", { textContent: "More: scale the density" }), scale.root, density);
+  const more = element("details", {}, element("summary", { textContent: "More: move x̃, scale the density" }), place.root, scale.root, density);
   more.firstChild.style.cssText = "min-height:44px;cursor:pointer";
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
   const title = model.get("title") ?? "Denoise one value";
   const box = element("div", { className: "ed-box ed-denoise" },
-    element("p", { className: "ed-title", textContent: title }), readout, place.root, level.root, svg,
-    element("p", { className: "ed-note", textContent: "Above: the density of r before (dotted) and after (solid) seeing x̃; the dot is D. Below: D for every x̃; dashed is x̃ itself, the bands are where r can be." }),
-    tasks, more);
+    element("p", { className: "ed-title", textContent: title }), tasks, readout, level.root, svg,
+    element("p", { className: "ed-note", textContent: "Above: the density of r before (dotted) and after (solid) seeing x̃; the dot is D. Below: D for every x̃; dashed is x̃ itself, the bands are where r can be. A tap in the picture moves x̃." }),
+    more);
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
   el.append(box);
@@ -112,7 +112,7 @@ function render({ model, el }) {
     level.output.value = show(sigma);
     scale.output.value = (10 ** factor).toLocaleString("en");
     level.input.setAttribute("aria-valuetext", show(sigma));
-    readout.textContent = `D = ${show(found.d)}. Score: ${show(found.score)}. r lies near ${show(mixture.means[0], 0)} with probability ${show(found.share)}.`;
+    readout.textContent = `x̃ = ${show(x)}: D = ${show(found.d)}. Score: ${show(found.score)}. r lies near ${show(mixture.means[0], 0)} with probability ${show(found.share)}.`;
     density.textContent = `ln of the scaled density: ${show(found.logDensity + factor * Math.LN10)}.`;
     Object.assign(box.dataset, { d: found.d, score: found.score, share: found.share, sigma });
   }
