@@ -269,5 +269,5 @@ def _lands(error: float) -> str:
 def _width(ratio: float) -> str:
     if abs(ratio - 1) < 0.04:
         return ""
-    hint = "; variances add: the added std is √(σ̂² − σ²)" if ratio < 1 else ""
+    hint = "; variances add: the added std is √(σ̂² − σ²)" if ratio < 0.9 else ""
     return f"{ratio:.2f} times the exact one{hint}"
