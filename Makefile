@@ -19,7 +19,7 @@ read: book  ## serve the built book on this machine and print its address
 	@$(PY) scripts/serve.py
 
 test: setup-test book  ## run the tests, on the code and on the built site
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: setup  ## style and spelling
 	@$(PY) -m ruff check . && $(PY) -m codespell_lib book edmse_lite tests scripts notebooks *.md

@@ -178,7 +178,6 @@ class Mixer:
         return _unit(coloured_noise(self.samples, generator)).to(self.device)
 
 
-@lru_cache(maxsize=8)
 def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair, ...]:
     """One of the fixed evaluation sets: the same mixtures on every machine.
 
@@ -201,7 +200,6 @@ def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pai
     return _make_set(name, size, seconds, whole=False)
 
 
-@lru_cache(maxsize=2)
 def whole_prompts(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair, ...]:
     """The pairs of an evaluation set with the last prompt whole, for word error rates.
 
@@ -217,6 +215,7 @@ def whole_prompts(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair
     return _make_set(name, size, seconds, whole=True)
 
 
+@lru_cache(maxsize=8)
 def _make_set(name: str, size: int, seconds: float, whole: bool) -> tuple[Pair, ...]:
     if name not in EVALUATION_SETS:
         raise ValueError(f"no evaluation set {name!r}; there are {', '.join(EVALUATION_SETS)}")

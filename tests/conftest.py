@@ -1,10 +1,14 @@
 """What every test shares: one thread, one seed, the built site and a real browser."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; tests run side by side, one a core
 
 import pytest
 import torch
@@ -54,14 +58,23 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel once, from the tree as it is, and return its path."""
-    folder = tmp_path_factory.mktemp("wheel")
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if hasattr(request.config, "workerinput") else root) / "wheel"
+    with open(folder.with_suffix(".lock"), "w") as lock:  # other workers wait, and take this one
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build_wheel(folder)
+    return next(folder.glob("*.whl"))
+
+
+def build_wheel(folder: Path) -> None:
+    """Write the wheel into a new folder."""
     shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     result = subprocess.run(
         [*command, "-w", str(folder), str(ROOT)], capture_output=True, text=True, timeout=300
     )
-    assert result.returncode == 0, result.stderr
     shutil.rmtree(ROOT / "build", ignore_errors=True)
-    return next(folder.glob("*.whl"))
+    assert result.returncode == 0, result.stderr

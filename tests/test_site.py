@@ -1,10 +1,11 @@
 """The built site: links, weight, phone width, accessibility, buttons; every page in a browser."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
@@ -85,38 +86,6 @@ def test_contents_list_every_notebook_and_only_real_pages() -> None:
     assert not short, f"pages without content: {short}"
 
 
-@pytest.fixture
-def visit(browser, site_address: str) -> Iterator:
-    """Open a page and return (page, responses, messages); contexts close after the test."""
-    contexts = []
-
-    def open_page(path: str, viewport: dict, scheme: str = "light", **options):
-        context = browser.new_context(
-            viewport=viewport, color_scheme=scheme, reduced_motion="reduce", **options
-        )
-        context.set_default_timeout(120_000)  # a busy machine
-        contexts.append(context)
-        page, responses, messages = context.new_page(), [], []
-        page.on("response", lambda response: responses.append(response))
-        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
-        page.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
-        page.on(
-            "request",
-            lambda request: (
-                messages.append(f"fetches {request.url}")
-                if not request.url.startswith((site_address, "data:", "blob:"))
-                else None
-            ),
-        )
-        page.goto(urljoin(site_address, path))
-        page.wait_for_load_state("networkidle")
-        return page, responses, messages
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
 def test_the_address_of_the_site_leads_to_the_landing_page(browser, site_address: str) -> None:
     page = browser.new_page()
     page.goto(site_address)
@@ -124,51 +93,121 @@ def test_the_address_of_the_site_leads_to_the_landing_page(browser, site_address
     page.close()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_on_a_phone(path: str, visit) -> None:
-    page, responses, messages = visit(path, PHONE)
-    assert not messages
-    assert not [r.url for r in responses if r.status >= 400]
-    weight = sum(int(r.headers.get("content-length", 0)) for r in responses)
-    assert weight <= FIRST_VIEW, f"{weight} bytes before a tap"
-    assert not [r.url for r in responses if re.search(r"\.(mp3|wav|ogg|onnx|wasm)$", r.url)]
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    small = page.evaluate("""() => {
-        const at = 'button, summary, select, audio, .ed-choice, '
-            + 'input:not([type=radio]):not([type=checkbox])';
-        return [...document.querySelectorAll(at)].filter((e) => e.checkVisibility())
-            .map((e) => [e.getBoundingClientRect(), e])
-            .filter(([box]) => box.width > 0 && (box.height < 43.5 || box.width < 43.5)
-                && box.right > 0 && box.left < innerWidth)
-            .map(([box, e]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
-    }""")
-    assert not small, "\n".join(small)
+SMALL = """() => {
+    const at = 'button, summary, select, audio, .ed-choice, '
+        + 'input:not([type=radio]):not([type=checkbox])';
+    return [...document.querySelectorAll(at)].filter((e) => e.checkVisibility())
+        .map((e) => [e.getBoundingClientRect(), e])
+        .filter(([box]) => box.width > 0 && (box.height < 43.5 || box.width < 43.5)
+            && box.right > 0 && box.left < innerWidth)
+        .map(([box, e]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
+}"""
+WIDTH = "document.documentElement.scrollWidth"
+MEDIA = re.compile(r"\.(mp3|wav|ogg|onnx|wasm)$")
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_on_a_desk(path: str, visit) -> None:
-    page, responses, messages = visit(path, DESK)
-    assert not messages
-    assert not [r.url for r in responses if r.status >= 400]
-    assert page.evaluate("document.documentElement.scrollWidth") <= DESK["width"]
-    assert page.locator("h1").first.inner_text().strip()
-    failed = page.locator("[data-edmse-widget]:not([data-edmse-mounted])").count()
-    assert failed == 0, f"{failed} explorables did not mount"
-    assert page.locator("mjx-merror").count() == 0, "an equation does not typeset"
+@dataclass(frozen=True)
+class Seen:
+    """What one visit finds: first on a phone, light and dark, then at a desk."""
+
+    messages: list[str]  # errors of scripts, and requests to other hosts
+    failed: list[str]  # addresses that the server did not give
+    weight: int  # bytes that came before a tap
+    early: list[str]  # sounds and models that came before a tap
+    small: list[str]  # targets below 44 px
+    widths: dict[str, int]
+    light: list[str]  # accessibility
+    dark: list[str]
+    title: str
+    unmounted: int
+    unset: int  # equations that do not typeset
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
-def test_page_is_accessible(path: str, scheme: str, visit) -> None:
-    page, _, _ = visit(path, PHONE, scheme)
-    page.evaluate(Path(AXE_FILE_PATH).read_text())
-    found = page.evaluate("axe.run('main, .bd-header-article', {resultTypes: ['violations']})")
-    report = [
+def violations(page, *excluded: str, **options) -> list[str]:
+    """Run axe on the page; serious findings, one line each."""
+    context = json.dumps({"include": ["main", ".bd-header-article"], "exclude": list(excluded)})
+    options = json.dumps({"resultTypes": ["violations"], "preload": False, **options})
+    found = page.evaluate(f"axe.run({context}, {options})")
+    return [
         f"{v['id']}: {v['nodes'][0]['html'][:200]}: {v['nodes'][0]['failureSummary']}"
         for v in found["violations"]
         if v["impact"] in ("serious", "critical")
     ]
-    assert not report, "\n".join(report)
+
+
+def look(page, address: str, home: str) -> Seen:
+    """Visit an address, as a reader with a phone, then in the dark, then at a desk."""
+    responses, messages, widths = [], [], {}
+    page.on("response", lambda response: responses.append(response))
+    page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+    page.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: (
+            messages.append(f"fetches {request.url}")
+            if not request.url.startswith((home, "data:", "blob:"))
+            else None
+        ),
+    )
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    early = [r.url for r in responses if MEDIA.search(r.url)]
+    weight = sum(int(r.headers.get("content-length", 0)) for r in responses)
+    widths["phone"], small = page.evaluate(WIDTH), page.evaluate(SMALL)
+    page.evaluate(Path(AXE_FILE_PATH).read_text())
+    light = violations(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    # What colours decide; an equation has that of the text around it, and takes most of the time.
+    dark = violations(page, "mjx-container", runOnly=["color-contrast", "link-in-text-block"])
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(DESK)
+    page.wait_for_load_state("networkidle")
+    widths["desk"] = page.evaluate(WIDTH)
+    return Seen(
+        messages, [r.url for r in responses if r.status >= 400], weight, early, small, widths,
+        light, dark, page.locator("h1").first.inner_text().strip(),
+        page.locator("[data-edmse-widget]:not([data-edmse-mounted])").count(),
+        page.locator("mjx-merror").count(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def seen(request, browser, site_address: str) -> Seen:
+    """Visit a page once; every test below asks another question about it."""
+    with browser.new_context(viewport=PHONE, reduced_motion="reduce") as context:
+        context.set_default_timeout(120_000)  # a busy machine
+        return look(context.new_page(), urljoin(site_address, request.param), site_address)
+
+
+def test_page_has_no_errors(seen: Seen) -> None:
+    assert not seen.failed
+    assert not seen.messages
+    assert seen.title
+    assert seen.unmounted == 0, f"{seen.unmounted} explorables did not mount"
+    assert seen.unset == 0, "an equation does not typeset"
+
+
+def test_page_is_light_until_a_tap(seen: Seen) -> None:
+    assert seen.weight <= FIRST_VIEW, f"{seen.weight} bytes before a tap"
+    assert not seen.early
+
+
+def test_page_fits_a_phone_and_a_desk(seen: Seen) -> None:
+    assert seen.widths["phone"] <= PHONE["width"]
+    assert seen.widths["desk"] <= DESK["width"]
+
+
+def test_targets_are_large_enough_for_a_finger(seen: Seen) -> None:
+    assert not seen.small, "\n".join(seen.small)
+
+
+def test_page_is_accessible(seen: Seen) -> None:
+    assert not seen.light, "\n".join(seen.light)
+
+
+def test_page_is_accessible_in_the_dark(seen: Seen) -> None:
+    assert not seen.dark, "\n".join(seen.dark)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)
