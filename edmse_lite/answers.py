@@ -32,8 +32,8 @@ FLOOR = -50.0
 STEP = 0.25
 """dB between two levels that a page holds."""
 
-EDGE = 4
-"""Columns at both ends of the map that :func:`extremes` leaves out: half a piece."""
+EDGE, LOW = 4, 2
+"""Columns at both ends, and lowest rows, that :func:`extremes` leaves out: half a piece; 500 Hz."""
 
 PIECE, FADE, WIDTH = 0.2, 0.02, 250.0
 """What a tap plays: seconds, seconds of fade, and Hz, the width of its Gaussian band."""
@@ -135,7 +135,8 @@ def disagreement(levels: Tensor) -> Tensor:
 def extremes(levels: Tensor, loud: float = -20.0) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the cell (row, column) of the largest disagreement, and the loud one of the smallest.
 
-    The first and last four columns, 128 ms, do not take part.
+    The first and last four columns, 128 ms, do not take part, nor the lowest two rows, which a
+    phone hardly plays.
 
     Args:
         levels: from :func:`levels`, shape (K, rows, columns).
@@ -145,11 +146,29 @@ def extremes(levels: Tensor, loud: float = -20.0) -> tuple[tuple[int, int], tupl
     """
     spread, columns = disagreement(levels), levels.shape[2]
     inside = torch.zeros_like(spread, dtype=torch.bool)
-    inside[:, EDGE : columns - EDGE] = True
+    inside[LOW:, EDGE : columns - EDGE] = True
     audible = inside & (levels.mean(0) >= loud)
     most = int(spread.masked_fill(~inside, -1.0).argmax())
     least = int(spread.masked_fill(~audible, math.inf).argmin())
     return divmod(most, columns), divmod(least, columns)
+
+
+def insight(samples: Tensor, clean: Tensor) -> float:
+    """Does a model know where it is wrong?  Rank correlation of disagreement and error, −1 … 1.
+
+    Over the cells of the map: the disagreement of K samples, and how far the level of their mean
+    lies from that of the clean recording, dB.
+
+    Args:
+        samples: waveforms at 16 kHz, shape (K, T).
+        clean: the true one, shape (T,).
+
+    Chapter: 4 Many clean answers to one recording.
+    """
+    error = levels(torch.stack([samples.mean(0), clean])).diff(dim=0).abs()
+    doubt = disagreement(levels(samples))
+    ranks = [each.flatten().argsort().argsort().double() for each in (doubt, error)]
+    return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
 def place(cell: tuple[int, int]) -> tuple[float, float]:

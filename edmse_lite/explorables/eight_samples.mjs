@@ -4,7 +4,7 @@
 // piece around that time, band-passed around that frequency, from each sample in turn.
 // Nothing is fetched before a tap. The numbers are those of edmse_lite/answers.py.
 
-const RATE = 16000, HOP = 256, BIN = RATE / 512, BINS = 8, FRAMES = 2, EDGE = 4;
+const RATE = 16000, HOP = 256, BIN = RATE / 512, BINS = 8, FRAMES = 2, EDGE = 4, LOW = 2;
 const PIECE = 0.2, FADE = 0.02, WIDTH = 250, GAP = 0.25; // s, s, Hz, s
 
 function element(tag, properties = {}, ...children) {
@@ -29,7 +29,7 @@ export function spread(values) {
 
 export function extremes(map, loud = -20) {
   let most, least;
-  for (let row = 0; row < map.rows; row++) {
+  for (let row = LOW; row < map.rows; row++) {
     for (let column = EDGE; column < map.columns - EDGE; column++) {
       const values = at(map, row, column), found = { row, column, spread: spread(values) };
       const mean = values.reduce((a, b) => a + b, 0) / values.length;

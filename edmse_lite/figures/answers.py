@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..answers import disagreement as spread_of
-from ..answers import place
+from ..answers import extremes, place
 from ..intervals import Interval
 from .base import COLOURS, DASHES, panels, style
 from .charts import MARKS, _length
@@ -21,23 +21,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def traces(x: Tensor, panels_of: Mapping[str, Sequence[Tensor]], xlabel: str) -> Figure:
+def traces(
+    x: Tensor, panels_of: Mapping[str, Sequence[Tensor]], xlabel: str, apart: str = ""
+) -> Figure:
     """Waveforms in panels below one another, on one scale; several in a panel differ in dash.
 
     Args:
         x: positions, shape (N,).
         panels_of: title and waveforms, each (N,).
         xlabel: horizontal title, with its unit.
+        apart: title of a panel that has a scale of its own.
 
     Chapter: 4 Many clean answers to one recording.
     """
-    top = 1.1 * max(float(w.abs().max()) for waves in panels_of.values() for w in waves)
+    tops = {k: 1.1 * max(float(w.abs().max()) for w in waves) for k, waves in panels_of.items()}
+    top = max(value for title, value in tops.items() if title != apart)
     with style():
         fig, axes = panels(len(panels_of), 1.25)
         for ax, (title, waves) in zip(axes, panels_of.items(), strict=True):
             for i, wave in enumerate(waves):
                 ax.plot(x.numpy(), wave.numpy(), color=COLOURS[i], ls=DASHES[i], lw=1.3)
-            ax.set(title=title, ylim=(-top, top))
+            limit = tops[title] if title == apart else top
+            ax.set(title=title, ylim=(-limit, limit))
         axes[-1].set_xlabel(xlabel)
     return fig
 
@@ -52,14 +57,17 @@ def disagreement(levels: Tensor) -> Figure:
     """
     right, upper = place((levels.shape[1], levels.shape[2]))
     look = {"origin": "lower", "aspect": "auto", "extent": (0, right, 0, upper / 1000)}
+    spread = spread_of(levels)
     shown = {
-        "mean level": (levels.mean(0), "magma", "dB re loudest cell"),
-        "disagreement": (spread_of(levels), "cividis", "standard deviation, dB"),
+        "mean level": (levels.mean(0), 0.0, "dB re loudest cell"),
+        "disagreement": (spread, float(spread[extremes(levels)[0]]), "standard deviation, dB"),
     }
     with style():
         fig, axes = panels(2, 1.9)
-        for ax, (title, (image, cmap, label)) in zip(axes, shown.items(), strict=True):
-            picture = ax.imshow(image.numpy(), cmap=cmap, interpolation="nearest", **look)
+        for ax, (title, (image, top, label)) in zip(axes, shown.items(), strict=True):
+            picture = ax.imshow(
+                image.numpy(), cmap="cividis", interpolation="nearest", vmax=top, **look
+            )
             ax.set(title=title, ylabel="kHz")
             fig.colorbar(picture, ax=ax, label=label, pad=0.02)
         axes[-1].set_xlabel("time, s")
