@@ -83,10 +83,14 @@ def timed_calls(network) -> Iterator[list[float]]:
 
 def speed(model: str, runs: int = 5, seconds: float = 10.0) -> list[Line]:
     """Real-time factor with EDM at 8 steps, and the whole time over that of the network's calls."""
+    import torch
+
     from edmse_lite.enhancement import Enhancer
     from edmse_lite.samplers import EDM
 
     enhancer = Enhancer.from_pretrained(model, EDM(steps=8), "cpu")
+    if {p.dtype for p in enhancer.denoiser.network.parameters()} != {torch.float32}:
+        raise RuntimeError("the network does not compute in float32, which the limit is for")
     noisy, whole, shares = recording(seconds), [], []
     for run in range(runs + 1):
         with timed_calls(enhancer.denoiser.network) as calls:
@@ -135,20 +139,34 @@ def imports(runs: int = 5) -> list[Line]:
     return [Line("import edmse_lite, over import torch", found, 0.3, "s")]
 
 
-def memory(model: str) -> list[Line]:
+def memory(model: str, lengths: tuple[float, float] = (60.0, 3_600.0)) -> list[Line]:
     """Peak memory of a file of one hour over that of one minute, one step each."""
     import soundfile
 
-    peaks = {}
+    peaks = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, seconds in (("minute", 60), ("hour", 3_600)):
-            source, target = Path(folder, f"{name}.wav"), Path(folder, f"{name}.out.wav")
+        source, target = Path(folder, "noisy.wav"), Path(folder, "clean.wav")
+        for seconds in lengths:
             soundfile.write(source, recording(seconds).numpy(), 16_000)
-            peaks[name] = python(ENHANCE, model, str(source), str(target))
-            print(f"peak memory of one {name}: {peaks[name]:.0f} MB", file=sys.stderr)
-            target.unlink()
-    return [Line("peak memory of one hour over one minute", peaks["hour"] - peaks["minute"], 200.0,
-                 "MB")]  # fmt: skip
+            start = time.perf_counter()
+            peaks.append(python(ENHANCE, model, str(source), str(target)))
+            spent = time.perf_counter() - start
+            if soundfile.info(target).frames != round(seconds * 16_000):
+                raise RuntimeError(f"a file of {seconds:g} s came out with another length")
+            print(f"{seconds:g} s of audio: {peaks[-1]:.0f} MB, {spent:.0f} s", file=sys.stderr)
+    return [Line("peak memory of one hour over one minute", peaks[1] - peaks[0], 200.0, "MB")]
+
+
+def take_cores() -> None:
+    """Stay on two cores; say so where there are fewer."""
+    import torch
+
+    torch.set_num_threads(CORES)
+    if hasattr(os, "sched_setaffinity"):
+        free = sorted(os.sched_getaffinity(0))
+        if len(free) < CORES:
+            print(f"only {len(free)} core is free: the limits are those of two", file=sys.stderr)
+        os.sched_setaffinity(0, free[:CORES])
 
 
 def main() -> int:
@@ -157,16 +175,15 @@ def main() -> int:
     parser.add_argument("--model", default="compact", help="name or folder of a checkpoint")
     parser.add_argument("--quick", action="store_true", help="leave the file of one hour out")
     args = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(CORES)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    take_cores()
     lines = [*size(args.model), *imports(), *speed(args.model)]
     lines += [] if args.quick else memory(args.model)
     print(f"{'what, on 2 CPU cores':58} {'found':>9} {'limit':>9} {'unit':8}")
     print(*lines, sep="\n")
-    return 0 if all(line.passed for line in lines) else 1
+    broken = [line.what for line in lines if not line.passed]
+    if broken:
+        print(f"\nover the limit: {'; '.join(broken)}", file=sys.stderr)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
