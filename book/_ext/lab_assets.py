@@ -1,4 +1,4 @@
-"""What the page "Enhance it in your browser" loads, made from the shipped checkpoint at every build.
+"""What the page "Enhance it in your browser" loads, made from the shipped checkpoint by the build.
 
 The network as ONNX, a few clips of the corpus, results for browsers that cannot run the network,
 and `manifest.json`, which says what there is, how large it is and how the score model is set.
@@ -24,6 +24,7 @@ from edmse_lite.spectrograms import REFERENCE_RMS, SAMPLE_RATE
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDOR = ROOT / "book" / "_static" / "vendor" / "onnxruntime"
 RUNTIME = ("ort-wasm-simd-threaded.wasm.gz", "ort.wasm.bundle.min.mjs")
+ROOMS = ("export", "networks", "enhancement", "samplers", "grids", "recipes", "mixing", "pages")
 SPEECH = (
     "en/followme--pls-hold-while-try", "en/conf-getconfno", "es/vm-reachoper", "fr/conf-getpin",
     "it/conf-getpin", "ru/check-number-dial-again", "ru/conf-userswilljoin",
@@ -56,11 +57,11 @@ def make_lab(folder: Path, cache: Path) -> dict[str, Any]:
 
 
 def _key() -> str:
-    """Hash what the files depend on: this module, the weights, the library's own code."""
+    """Hash what the files depend on: this module, weights, rooms of the library, the runtime."""
     digest = hashlib.sha256()
-    weights = checkpoints.find(recipes.MODEL)
-    library = sorted((ROOT / "edmse_lite").glob("*.py"))
-    for file in (Path(__file__), *sorted(weights.iterdir()), *library):
+    weights = sorted(checkpoints.find(recipes.MODEL).iterdir())
+    rooms = [ROOT / "edmse_lite" / f"{room}.py" for room in ROOMS]
+    for file in (Path(__file__), *weights, *rooms, *(VENDOR / each for each in RUNTIME)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

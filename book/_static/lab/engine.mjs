@@ -69,8 +69,9 @@ export class Engine {
   #heard(message) {
     if (!this.job) return;
     if (!this.job.cancelling) this.#wait();
-    if (this.job.ends.includes(message.type)) this.#end(null, message);
-    else if (message.type === "cancelled") this.#end(new Cancelled());
+    const ended = this.job.ends.includes(message.type);
+    if (message.type === "cancelled" || (ended && this.job.cancelling)) this.#end(new Cancelled());
+    else if (ended) this.#end(null, message);
     else if (message.type === "error") this.#end(new Error(message.message));
     else this.job.hear(message);
   }

@@ -1,8 +1,8 @@
 // What comes over the network: counted as it arrives, unpacked, checked.
 
 // Bytes of a file. `count(n)` is called with the bytes that came since its last call.
-export async function fetchBytes(address, count = () => {}) {
-  const response = await fetch(address);
+export async function fetchBytes(address, count = () => {}, signal = undefined) {
+  const response = await fetch(address, { signal });
   if (!response.ok) throw new Error(`${nameOf(address)}: the server answered ${response.status}`);
   const reader = response.body.getReader(), parts = [];
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
@@ -34,11 +34,11 @@ export const totalBytes = ({ model, runtime, speech, noises }) =>
   [model, ...runtime, ...speech, ...noises].reduce((sum, each) => sum + each.bytes, 0);
 
 // Everything that an enhancement needs, so that it works with the connection gone afterwards.
-export async function loadAll(manifest, assets, vendor, onProgress) {
+export async function loadAll(manifest, assets, vendor, onProgress, signal) {
   const total = totalBytes(manifest), clips = [...manifest.speech, ...manifest.noises];
   let done = 0;
   const count = (n) => { done += n; onProgress(Math.min(1, done / total)); };
-  const get = async (address) => fetchBytes(address, count);
+  const get = async (address) => fetchBytes(address, count, signal);
   const [script] = manifest.runtime.filter((each) => each.file.endsWith(".mjs"));
   const [wasm] = manifest.runtime.filter((each) => each.file.endsWith(".gz"));
   const [runtime, model, , ...sounds] = await Promise.all([

@@ -55,6 +55,8 @@ function sourcePanel(view, { speech, noises }) {
   [view.speech, voice] = select("Voice", speech.map((clip, i) => [i, `${clip.label}: ${clip.text}${mark(clip)}`]));
   [view.noise, sound] = select("Environmental noise", noises.map((clip, i) => [i, clip.label + mark(clip)]));
   [view.snr, view.snrOut, mixture] = range("Mixture SNR:", -5, 20, 1, 5);
+  let volume;
+  [view.volume, view.volumeOut, volume] = range("Volume before the model:", -30, 10, 5, 0);
   view.clipPanel = h("div", {}, voice, sound, mixture);
   view.file = h("input", { type: "file", accept: "audio/*,.wav,.mp3,.flac,.m4a,.ogg,.opus", className: "lab-file" });
   view.fileNote = h("p", { className: "ed-note" });
@@ -62,19 +64,20 @@ function sourcePanel(view, { speech, noises }) {
   view.record = button("Record");
   view.recordNote = h("p", { className: "ed-note", role: "status" });
   view.microphonePanel = h("div", { hidden: true }, h("p", {}, "Speak for a few seconds where it is noisy, or with a fan or a tap running. Recording stops after 15 seconds."), view.record, view.recordNote);
-  return h("fieldset", { className: "lab-set" }, h("legend", {}, "Sound"), ...kinds, view.clipPanel, view.filePanel, view.microphonePanel);
+  return h("fieldset", { className: "lab-set" }, h("legend", {}, "Sound"), ...kinds, view.clipPanel, view.filePanel, view.microphonePanel, volume);
 }
 
 function samplerPanel(view) {
   let fields = [];
   [view.sampler, fields[0]] = select("Sampler", [["edm", "EDM: Heun's method with churn"], ["pc", "PC: predictor and corrector"]]);
-  [view.steps, view.stepsOut, fields[1]] = range("Steps:", 1, 16, 1, 4);
+  [view.steps, view.stepsOut, fields[1]] = range("Steps:", 1, 30, 1, 4);
   [view.walk, fields[2]] = select("Noise levels", [["near", "high ones only: near the mean of all answers"], ["full", "all the way down: one answer, drawn at random"]]);
   [view.churn, fields[3]] = select("Churn, S_churn", [["Infinity", "as much as there can be"], ["2", "2"], ["0.5", "0.5"], ["0", "0: none"]]);
   [view.rCorr, view.rCorrOut, fields[4]] = range("Corrector's step, r_corr:", 0.05, 1, 0.05, 0.5);
   view.seed = h("input", { type: "number", className: "lab-select", min: 0, max: 2 ** 32, step: 1, value: 0, inputMode: "numeric" });
+  view.hint = h("p", { className: "ed-note", hidden: true, textContent: "So few steps of PC over so many levels go astray: expect a bang, and see why in the steps. From 8 on it holds." });
   [view.churnField, view.rCorrField] = [fields[3], fields[4]];
-  return h("fieldset", { className: "lab-set" }, h("legend", {}, "Sampler"), ...fields, field("Seed of the diffusion noise", view.seed));
+  return h("fieldset", { className: "lab-set" }, h("legend", {}, "Sampler"), ...fields, view.hint, field("Seed of the diffusion noise", view.seed));
 }
 
 function resultPanel(view) {
