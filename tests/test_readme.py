@@ -58,8 +58,15 @@ def enhance_folder(command: str, folder: Path) -> None:
 
 
 def train(command: str, folder: Path) -> None:
-    """Training takes hours: see that the command is there (tests/test_training.py trains)."""
+    """Training takes hours: see that its words are known (tests/test_training.py trains)."""
+    from edmse_lite.recipes import RECIPES
+
     run(f"{command} --help", folder)
+    _, _, name, *options = command.split()
+    stages = list(RECIPES)
+    assert name in stages
+    if options:  # a later stage begins where the one before it wrote its checkpoint
+        assert options == ["--warm-start", f"runs/{stages[stages.index(name) - 1]}"]
 
 
 def clone(command: str, folder: Path) -> None:
@@ -83,7 +90,7 @@ def make(command: str, folder: Path) -> None:
 RULES: list[tuple[str, Callable[[str, Path], None]]] = [
     (r"edmse enhance \S+\.wav \S+\.wav", enhance_file),
     (r"edmse enhance \S+/ \S+/.*", enhance_folder),
-    (r"edmse train \w+", train),
+    (r"edmse train .*", train),
     (r"git clone .*", clone),
     (r"pip install .*", install),
     (r"make \w+", make),
