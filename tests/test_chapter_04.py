@@ -14,7 +14,7 @@ from browser import served, write_bench
 from close import close
 
 import edmse_lite as se
-from edmse_lite import answers, figures, pages
+from edmse_lite import answers, distortion, figures, pages
 from edmse_lite.checks import check_split, check_wiener
 from edmse_lite.spectrograms import SAMPLE_RATE, Spectrogram
 from edmse_lite.widgets import EXPLORABLES
@@ -104,14 +104,15 @@ def test_disagreement_is_a_standard_deviation_and_silence_agrees() -> None:
     close(answers.disagreement(levels - 7), found, atol=1e-9)
 
 
-def test_extremes_leave_out_ends_and_quiet_places() -> None:
-    levels = torch.full((2, 3, 16), -10.0, dtype=F64)
-    levels[0, 0, 0] = 40.0  # at the end: left out
-    levels[0, 1, 6] = 0.0
-    levels[:, 2] = -40.0  # quiet: agrees, but no one would hear it
-    levels[0, :2] += torch.arange(16) / 100
+def test_extremes_leave_out_ends_low_and_quiet_places() -> None:
+    levels = torch.full((2, 5, 16), -10.0, dtype=F64)
+    levels[0, 2, 0] = 40.0  # at the end: left out
+    levels[0, 0, 7] = 30.0  # below 500 Hz: left out
+    levels[0, 3, 6] = 0.0
+    levels[:, 4] = -40.0  # quiet: agrees, but no one would hear it
+    levels[0, :4] += torch.arange(16) / 100
     most, least = answers.extremes(levels)
-    assert most == (1, 6) and least == (0, 4)
+    assert most == (3, 6) and least == (2, 4)
     seconds, hertz = answers.place((8, 10))
     assert seconds == pytest.approx(20.5 * 256 / SAMPLE_RATE) and hertz == pytest.approx(2109.375)
 
@@ -128,6 +129,42 @@ def test_a_piece_is_a_band_around_a_time() -> None:
     assert int(found.abs().argmax()) == 1600, "the middle of the piece is the place"
     assert float(answers.piece(click, 0.2, 3000).abs().max()) == 0
     assert answers.piece(click, 0.999, 3000).shape == (3200,)
+
+
+def test_insight_is_high_where_doubt_and_error_go_together() -> None:
+    clean = tone(500) + tone(3000, amplitude=0.05)
+    sizes = torch.tensor([0.0, 0.1, 0.4, 0.8], dtype=F64)[:, None]
+    burst = torch.zeros(SAMPLE_RATE, dtype=F64)
+    burst[4000:12000] = tone(5000, 0.5)
+    knows = clean + sizes * burst  # they differ where they are wrong
+    shared = clean + burst  # all wrong in the same place: their doubt lies elsewhere
+    blind = shared + sizes * tone(1500, amplitude=0.2)
+    assert answers.insight(knows, clean) > answers.insight(blind, clean) + 0.2
+    assert -1 <= answers.insight(blind, clean) <= 1
+
+
+# Distortion and perception
+
+
+def test_sibilance_is_the_power_above_three_kilohertz() -> None:
+    clean = tone(1000) + tone(4000, amplitude=0.1)
+    assert distortion.sibilance(clean, clean) == 0
+    louder = tone(1000) + tone(4000, amplitude=0.2)
+    assert distortion.sibilance(clean, louder) == pytest.approx(6.02, abs=0.05)
+    without_voice = tone(4000, amplitude=0.1)
+    assert distortion.sibilance(clean, without_voice) == pytest.approx(0, abs=0.1)
+
+
+def test_scores_of_seeds_are_averaged_clip_by_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    close(distortion.squared_error(tone(100), 1.5 * tone(100)), 0.25)
+    for name in ("PESQ", "DNSMOS"):  # slow, and tested elsewhere
+        monkeypatch.setitem(distortion.SCORES, name, lambda clean, estimate: float(estimate[1]))
+    clean = torch.stack([tone(100), tone(200)])
+    seeds = torch.stack([1.1 * clean, 1.3 * clean], dim=1)  # (2, 2, T)
+    found = distortion.scored(clean, {"guess": seeds})["guess"]
+    assert list(found) == ["SI-SDR, dB", "PESQ", "3–8 kHz, dB", "DNSMOS", "error"]
+    close(torch.tensor(found["error"]), (0.01 + 0.09) / 2)
+    assert found["PESQ"].tolist() == pytest.approx((1.2 * clean[:, 1]).tolist())
 
 
 def speech_like(count: int = 4, seconds: float = 1.0) -> torch.Tensor:
@@ -403,9 +440,6 @@ def test_traces_share_a_scale_and_points_stand_where_they_are_measured() -> None
 
 def test_the_module_repeats_no_constant_wrongly() -> None:
     source = MODULE.read_text(encoding="utf-8")
-    for name, value in (
-        ("BINS", answers.BINS), ("FRAMES", answers.FRAMES), ("EDGE", answers.EDGE),
-        ("PIECE", answers.PIECE), ("FADE", answers.FADE), ("WIDTH", answers.WIDTH),
-    ):  # fmt: skip
+    for name in ("BINS", "FRAMES", "EDGE", "LOW", "PIECE", "FADE", "WIDTH"):
         found = re.search(rf"\b{name} = ([\d.]+)", source)
-        assert found and float(found[1]) == value, name
+        assert found and float(found[1]) == getattr(answers, name), name
