@@ -63,13 +63,14 @@ export class Recorder {
   async start(onSeconds, onFull) {
     const lacking = microphoneMissing();
     if (lacking) throw new SourceError(`${lacking} Open a file instead.`);
+    this.context = new AudioContext(); // before the question: some browsers want it within the tap
     try {
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
     } catch (error) {
+      this.context.close();
       throw new SourceError(REFUSED[error.name] ?? `The microphone cannot be used (${error.message}). Open a file instead.`);
     }
-    this.context = new AudioContext();
     const address = URL.createObjectURL(new Blob([TAP], { type: "text/javascript" }));
     await this.context.audioWorklet.addModule(address);
     URL.revokeObjectURL(address);
