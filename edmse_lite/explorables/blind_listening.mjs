@@ -124,16 +124,20 @@ function resultTable(recording, number, answers, play) {
   const rows = recording.clips.map((clip, index) => {
     const answer = answers.find((each) => each.clip === index);
     const { errors, words } = wordErrors(recording.transcript, answer.words);
-    const button = element("button", { type: "button", className: "ed-button", textContent: `▶ ${clip.label}` });
+    const button = element("button", { type: "button", className: "ed-button", textContent: `▶\u00a0${clip.label}` });
+    button.style.cssText = "background:var(--pst-color-background, transparent);padding:.2rem .3rem;max-width:5.5rem";
     button.addEventListener("click", () => play(clip));
     const cells = [answer.score, fixed(clip.pesq), fixed(clip.estoi), `${errors} of ${words}`];
     return element("tr", {}, element("th", { scope: "row" }, button),
       ...cells.map((textContent) => element("td", { textContent })));
   });
+  for (const cell of rows.flatMap((row) => [...row.cells])) cell.style.padding = ".25rem .2rem"; // all columns fit 360 px
   const table = element("table", { className: "table" },
     element("thead", {}, element("tr", {}, ...head.map((textContent) => element("th", { scope: "col", textContent })))),
     element("tbody", {}, ...rows));
+  table.style.cssText = "font-size:.85rem;width:100%";
   const box = element("div", { className: "table-box", tabIndex: 0 }, table);
+  for (const cell of table.tHead.rows[0].cells) cell.style.cssText = "padding:.25rem .2rem;white-space:normal";
   box.style.overflowX = "auto";
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", `Result of recording ${number}`);
