@@ -12,6 +12,7 @@ import pytest
 import torch
 from browser import served, write_bench
 from close import close
+from conftest import ROOT
 
 import edmse_lite as se
 from edmse_lite import answers, distortion, figures, pages
@@ -443,3 +444,12 @@ def test_the_module_repeats_no_constant_wrongly() -> None:
     for name in ("BINS", "FRAMES", "EDGE", "LOW", "PIECE", "FADE", "WIDTH"):
         found = re.search(rf"\b{name} = ([\d.]+)", source)
         assert found and float(found[1]) == getattr(answers, name), name
+
+
+def test_every_outcome_has_an_exercise_with_a_hint_and_a_solution() -> None:
+    text = (ROOT / "notebooks" / "04_many_clean_answers.ipynb").read_text(encoding="utf-8")
+    heads = re.findall(r"\*\*4\.\d [\w ]+\*\* \(outcome (\d); (\d+) min, [\w ]+, \d points\)", text)
+    assert {outcome for outcome, _ in heads} == set("12345") and len(heads) == 6
+    assert 45 <= sum(int(minutes) for _, minutes in heads) <= 60
+    for fold in ("Hint", "Solution"):
+        assert text.count(f"<summary>{fold}</summary>") == 6
