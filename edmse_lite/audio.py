@@ -204,7 +204,8 @@ def check_target(path: str | Path, source: str | Path | None = None) -> None:
     path = Path(path)
     if path.suffix.lower() not in OUTPUTS:
         kinds = ", ".join(OUTPUTS)
-        raise AudioError(f"{path}: ends in {path.suffix or 'nothing'!r} — choose one of {kinds}")
+        found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
+        raise AudioError(f"{path}: {found} — choose one of {kinds}")
     if not path.parent.is_dir():
         raise AudioError(f"{path}: the folder {path.parent} does not exist — make it first")
     if path.is_dir() or (path.exists() and not path.is_file()):

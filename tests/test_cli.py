@@ -166,7 +166,7 @@ OUTPUTS = {
     "noisy.wav": "is the input as well",
     "link.wav": "is the input as well",
     "clean.xyz": "ends in '.xyz' — choose one of .wav, .flac",
-    "clean": "ends in 'nothing'",
+    "clean": "has no suffix",
 }
 
 
