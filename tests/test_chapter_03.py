@@ -377,6 +377,19 @@ def test_every_outcome_has_an_exercise_with_its_data() -> None:
         assert text.count("<details>") == 2 and "Hint" in text and "Solution" in text
 
 
+def test_the_printed_solutions_pass_their_checks() -> None:
+    path = ROOT / "notebooks" / "03_judging_an_enhancement.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = {cell["id"]: "".join(cell["source"]) for cell in cells}
+    for name, check in (("ex-2", check_si_sdr), ("ex-5", check_interval)):
+        code = text[name].split("Solution</summary>")[1].split("```python")[1].split("```")[0]
+        written = {"np": np, "torch": torch}
+        exec(code, written)
+        function = next(written[key] for key in written if key.startswith("my_"))
+        report = check(function, seed=7)
+        assert all(not fault for _, fault in report.findings), str(report)
+
+
 # The explorable in a browser
 
 
