@@ -219,11 +219,12 @@ function trace(context, at, paths) {
   context.stroke();
 }
 
-// What moves: the cloud at t, histogram and exact density. The walked part of the paths is a layer
-// of its own that a clip uncovers, so that a frame draws little.
-function foreground(context, at, { range, here, found, t, colours, width }) {
-  const edge = at.x(t);
+// What moves: the part of the paths that was walked, the cloud at t, histogram and exact density.
+function foreground(context, at, { range, here, found, t, colours, width, lit, backward }) {
+  const edge = at.x(t), scale = context.canvas.width / width;
   context.clearRect(0, 0, width, H);
+  const from = backward ? edge : LEFT, wide = (backward ? at.x(1) : edge) - from;
+  if (wide > 0) context.drawImage(lit, from * scale, 0, wide * scale, H * scale, from, 0, wide, H);
   context.fillStyle = colours.accent;
   for (const v of here.slice(0, 150)) context.fillRect(edge - 2, at.y(v) - 1.5, 4, 3);
   const narrow = Math.max(found.width, 0.004 * (range[1] - range[0])), { weights, centres } = found;
@@ -295,18 +296,18 @@ function render({ model, el }) {
   const steps = model.get("steps") ?? 200, many = model.get("paths") ?? 600, drawn = model.get("drawn") ?? 60;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let seed = 7, backward = false, walks = [], grid, settings, range, at, waiting = 0, playing = 0, colours;
-  let costs = [], begun = 0, told = 0, share = 0, asked = 0;
+  let costs = [], begun = 0, told = 0, share = 0, asked = 0, place = 0; // place: where t is, 0 to 1
 
-  const ui = controls(model, { time: () => { halt(); later(); }, play, settings: () => { halt(); simulate(); }, again: () => { seed += 1; halt(); simulate(); } });
+  const ui = controls(model, { time: () => { halt(); place = +ui.time.input.value; later(); }, play, settings: () => { halt(); simulate(); }, again: () => { seed += 1; halt(); simulate(); } });
   const line = () => element("p", { className: "ed-readout" });
   const where = line(), truth = line(), sample = line(), ends = line();
   sample.setAttribute("role", "status");
   const canvas = element("canvas"), context = canvas.getContext("2d");
-  const image = element("canvas"), lit = element("canvas"), layers = [image, lit, canvas];
+  const image = element("canvas"), lit = element("canvas"), layers = [image, canvas];
   const stack = element("div", {}, ...layers);
-  stack.style.cssText = `position:relative;width:100%;max-width:40rem;height:${H}px`;
+  stack.style.cssText = `position:relative;width:100%;max-width:40rem;height:${H}px;contain:strict;will-change:transform`;
   layers.forEach((each) => { each.style.cssText = "position:absolute;inset:0;width:100%;height:100%;touch-action:pan-y"; });
-  [image, lit].forEach((each) => each.setAttribute("aria-hidden", "true"));
+  image.setAttribute("aria-hidden", "true");
   canvas.setAttribute("role", "img");
   const title = model.get("title") ?? "The shifted process in 1-D";
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
@@ -336,7 +337,7 @@ function render({ model, el }) {
 
   function paint() {
     const width = Math.max(260, Math.min(640, stack.clientWidth || 320)), scale = Math.min(2, globalThis.devicePixelRatio || 1);
-    for (const each of layers) {
+    for (const each of [...layers, lit]) {
       Object.assign(each, { width: Math.round(width * scale), height: Math.round(H * scale) });
       each.getContext("2d").setTransform(scale, 0, 0, scale, 0, 0);
     }
@@ -351,17 +352,17 @@ function render({ model, el }) {
   }
 
   function update() {
-    const begin = performance.now(), i = Math.round(+ui.time.input.value * steps), t = i / steps;
+    const begin = performance.now(), i = Math.round(place * steps), t = i / steps;
     const found = { ...exact({ s: grid.s[i], sigma: grid.sigma[i], ...settings }), weights: settings.weights };
-    const here = walks.map((path) => path[i]), width = +box.dataset.width, edge = at.x(t);
-    lit.style.clipPath = backward ? `inset(0 0 0 ${(100 * edge) / width}%)` : `inset(0 ${100 - (100 * edge) / width}% 0 0)`;
-    foreground(context, at, { range, here, found, t, colours, width });
-    ui.time.output.value = show(t, 2);
-    if (!playing || begin - told > 150) { tell(i, t, found, moments(here)); told = begin; } // words need not run at 60 Hz
+    const here = walks.map((path) => path[i]), width = +box.dataset.width;
+    foreground(context, at, { range, here, found, t, colours, width, lit, backward });
+    if (!playing || begin - told > 150) { tell(i, t, found, moments(here)); told = begin; } // the page around it need not run at 60 Hz
     costs.push(performance.now() - begin);
   }
 
   function tell(i, t, found, counted) {
+    ui.time.input.value = place;
+    ui.time.output.value = show(t, 2);
     ui.y.output.value = show(settings.y, 1);
     where.textContent = `s(t) = ${show(grid.s[i])}, σ(t) = ${show(grid.sigma[i])}; the largest level is σ(1) = ${show(grid.sigma[steps])}.`;
     truth.textContent = `Exact density of xₜ: mean ${show(found.mean)}, spread ${show(found.std)}.`;
@@ -379,14 +380,14 @@ function render({ model, el }) {
   function play(reverse) {
     halt();
     if (reverse !== backward) { backward = reverse; simulate(); }
-    if (still.matches) { ui.time.input.value = reverse ? 0 : 1; return update(); }
+    if (still.matches) { place = reverse ? 0 : 1; return update(); }
     begun = performance.now();
     costs = [];
     let frames = 0;
     const tick = (now) => {
       const part = Math.min(1, Math.max(0, (now - begun) / 4000));
       frames += 1;
-      ui.time.input.value = reverse ? 1 - part : part;
+      place = reverse ? 1 - part : part;
       playing = part < 1 ? requestAnimationFrame(tick) : 0;
       update();
       if (!playing) { Object.assign(box.dataset, { fps: (1000 * frames) / (now - begun), cost: moments(costs).mean }); }
