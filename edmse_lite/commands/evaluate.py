@@ -27,8 +27,9 @@ def evaluate(args: Namespace) -> int:
     if args.standard:
         return _evaluate_all(args)
     check_sets(args.sets)
+    systems = _systems(args)  # first: a wrong name should not cost the time of mixing
     sets = {name: evaluation_set(name) for name in args.sets}
-    jobs = studies.jobs(_systems(args), sets, range(args.seeds))
+    jobs = studies.jobs(systems, sets, range(args.seeds))
     try:
         with tqdm(total=len(jobs), unit="clip", disable=None) as bar:
             rows = studies.evaluate(
