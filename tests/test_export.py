@@ -1,5 +1,6 @@
 """The exported network equals PyTorch's, at any number of frames, and loses nothing in storage."""
 
+import gzip
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import ROOT
 from onnx import TensorProto, numpy_helper
 
 import edmse_lite as se
@@ -20,8 +22,15 @@ def score_model() -> se.ScoreModel:
 
 
 @pytest.fixture(scope="module")
-def model(score_model: se.ScoreModel) -> bytes:
-    return export.to_onnx(score_model.network)
+def model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the file that the built site ships; it is made here where there is none yet."""
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    from lab_assets import make_lab
+
+    folder = tmp_path_factory.mktemp("assets") / "assets"
+    (ROOT / "_build").mkdir(exist_ok=True)
+    manifest = make_lab(folder, ROOT / "_build" / ".lab")
+    return gzip.decompress((folder / manifest["model"]["file"]).read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +58,17 @@ def test_the_denoiser_is_the_same_at_any_number_of_frames(
     assert found.shape == (1, 1, 256, frames)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-4
+
+
+def test_a_network_of_another_size_keeps_what_half_precision_cannot_hold() -> None:
+    config = se.UNetConfig(channels=(8, 16), embedding=16)
+    network = se.CompactUNet(config).eval()
+    torch.nn.init.normal_(network.head.weight, std=0.1)
+    model = export.to_onnx(network)
+    for frames in (1, 2, 9):
+        assert 0 < export.difference(network, model, frames) < 1e-4
+    stored = {each.name: each.data_type for each in onnx.load_from_string(model).graph.initializer}
+    assert stored["head.weight"] == TensorProto.FLOAT
 
 
 def test_the_difference_that_is_printed_is_that_one(score_model, model: bytes) -> None:

@@ -57,11 +57,12 @@ def make_lab(folder: Path, cache: Path) -> dict[str, Any]:
 
 
 def _key() -> str:
-    """Hash what the files depend on: this module, weights, rooms of the library, the runtime."""
+    """Hash what the files depend on: this module, pins, weights, library rooms, the runtime."""
     digest = hashlib.sha256()
     weights = sorted(checkpoints.find(recipes.MODEL).iterdir())
     rooms = [ROOT / "edmse_lite" / f"{room}.py" for room in ROOMS]
-    for file in (Path(__file__), *weights, *rooms, *(VENDOR / each for each in RUNTIME)):
+    pins = ROOT / "requirements.lock"
+    for file in (Path(__file__), pins, *weights, *rooms, *(VENDOR / each for each in RUNTIME)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

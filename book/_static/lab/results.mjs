@@ -78,7 +78,7 @@ export class Results {
     const { view, result } = this, step = result?.steps[view.stepIndex.value - 1];
     if (!step) return;
     const score = result.clean ? `, SI-SDR ${dB(siSdr(result.clean, step.wave))}` : "";
-    view.stepOut.value = `${step.index + 1} of ${result.steps.length}: σ = ${step.sigma.toPrecision(2)}, ${step.nfe} evaluations so far${score}`;
+    view.stepOut.value = `${step.index + 1} of ${result.steps.length}: σ = ${step.sigma.toPrecision(2)}, ${step.nfe === 1 ? "one evaluation" : `${step.nfe} evaluations`} so far${score}`;
     view.step.setAttribute("aria-label", `Spectrogram of the estimate at step ${step.index + 1}`);
     draw(view.step, step.wave, result.top);
     view.stepAudio.pause();
