@@ -352,6 +352,11 @@ def test_a_model_is_trained(here: Path, capfd, monkeypatch) -> None:
     assert printed.err.endswith("edmse: error: loss is nan at step 3\n")
 
 
+def test_a_run_needs_a_folder(here: Path, capfd) -> None:
+    assert main(["train", "compact", "--out", "noisy.wav", "--device", "cpu"]) == 2
+    assert one_line(capfd) == "--out noisy.wav: is a file — give a folder"
+
+
 def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypatch) -> None:
     from edmse_lite import studies
 

@@ -28,6 +28,8 @@ def train(args: Namespace) -> int:
         recipe = recipes.RECIPES[args.name]
         recipe = replace(recipe, training=replace(recipe.training, **given))
         out = args.out or Path("runs") / args.name
+        if out.exists() and not out.is_dir():  # before the corpus is read, which takes a while
+            raise CommandError(f"--out {out}: is a file — give a folder")
         run = runs.train(recipe, out, device, args.warm_start, args.command_line)
         with tqdm(total=recipe.training.steps, unit="step", dynamic_ncols=True) as bar:
             for progress in run:
