@@ -210,7 +210,7 @@ function chart(root, rounds, key, names, chosen, extra, title) {
 const triangle = (rounds) => (px, py, text) => {
   const a = rounds[2].EDM.calls, top = 2.5 * rounds[2].EDM.path, b = 4 * a, low = top / 16;
   return [shape("path", { d: `M${px(a)} ${py(top)}H${px(b)}V${py(low)}Z`, fill: "none", stroke: "currentColor", "stroke-width": 1.4 }),
-    text(px(2 * a), py(top) - 5, "× 4"), text(px(b) + 5, py(Math.sqrt(top * low)) + 5, "÷ 16: order 2", "start")];
+    text(px(2 * a), py(top) - 5, "× 4"), text(px(b) + 5, py(Math.sqrt(top * low)) + 5, "÷ 16", "start")];
 };
 
 // ---- controls ----
@@ -246,7 +246,7 @@ function render({ model, el }) {
   const status = element("p", { className: "ed-readout" });
   status.setAttribute("role", "status");
   const ends = plot("Where the walks end. Grey: the exact answers, two standard deviations.", "0 0 360 142");
-  const path = plot("Each walk against the exact flow from the same start, rms. Dots and solid: EDM. Squares and dashes: DPM++(2M). PC follows no flow.", `0 0 ${W} ${H}`);
+  const path = plot("Each walk against the exact flow from the same start, rms. Dots and solid: EDM. Squares and dashes: DPM++(2M). PC follows no flow. The triangle has order 2.", `0 0 ${W} ${H}`);
   const cloud = plot("The cloud against the exact posterior. Diamonds and dots: PC. Thin line: as many exact draws.", `0 0 ${W} ${H}`);
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
   const title = model.get("title") ?? "Sampler race";
