@@ -256,7 +256,7 @@ def test_read_outs_follow_the_step_and_nothing_is_fetched_before_a_tap(bench) ->
         snr = f"{20 * np.log10(0.1 / step['sigma']):.1f}".replace("-", "−")
         expected = f"σ = {step['sigma']:.3f}, process SNR {snr} dB. SI-SDR of xₜ: {shown} dB."
         assert readout.inner_text() == expected
-        for image, kind in zip(bench.locator("figure img").all(), (1, 0), strict=True):
+        for image, kind in zip(bench.locator(".ed-beside img").all(), (1, 0), strict=True):
             assert image.get_attribute("src") == picture(10 * i + kind), "both follow the slider"
             assert f"step {i + 1} of 3" in image.get_attribute("alt")
     assert not [url for url in bench.fetched if url.endswith(".wav")]

@@ -73,7 +73,7 @@ def test_the_roar_becomes_the_voice(visit) -> None:
         for step, expected in ((1, first_db), (last, last_db)):
             drag(box, "Step", step)
             assert f"SI-SDR of {symbol}: {expected} dB." in readout.inner_text()
-            assert box.locator("figure img").count() == 2
+            assert box.locator(".ed-beside img").count() == 2
     before = readout.inner_text()
     box.get_by_text("More: volume").click()
     drag(box, "Volume", 30)

@@ -48,9 +48,7 @@ function render({ model, el }) {
   const pictures = KINDS.map(([, name, symbol]) => {
     const image = element("img", { className: "dark-light" }); // the theme leaves such pictures as they are
     image.style.cssText = "display:block;width:100%;height:auto;aspect-ratio:3/2;image-rendering:pixelated";
-    const caption = element("figcaption", { className: "ed-note", textContent: symbol });
-    caption.style.cssText = "color:inherit;opacity:1;text-align:start";
-    const figure = element("figure", {}, caption, image);
+    const figure = element("div", {}, element("p", { className: "ed-note", textContent: symbol }), image);
     figure.style.cssText = "flex:1 1 0;min-width:0;margin:0;border:3px solid transparent;border-radius:.3rem;padding:2px";
     return { name, symbol, image, figure };
   });
