@@ -23,6 +23,13 @@ from .tables import Table, cell, difference, differences_table, mean, means_tabl
 SHOWN = ("pesq", "si_sdr", "estoi", "dnsmos_ovrl")
 OTHERS = [system.name for system in BASELINES]
 
+TITLES = {
+    "command": "Command", "config": "Settings", "mixing": "Mixtures", "steps": "Steps",
+    "hours": "Hours of training", "audio_hours": "Hours of mixtures seen",
+    "hardware": "Hardware", "torch": "PyTorch", "sha256": "SHA-256 of its weights",
+}  # fmt: skip
+"""What the card calls the fields of a record, in its order."""
+
 PURPOSE = """\
 Removes environmental noise from recordings of speech, 16 kHz. It was made to teach diffusion
 speech enhancement on small machines: small enough to train and run on a CPU. It is the default
@@ -141,16 +148,9 @@ def _training(record: records.Record) -> str:
     return "\n\n".join(parts)
 
 
-TITLES = {
-    "command": "Command", "config": "Settings", "mixing": "Mixtures", "steps": "Steps",
-    "hours": "Hours of training", "audio_hours": "Hours of mixtures seen",
-    "hardware": "Hardware", "torch": "PyTorch", "sha256": "SHA-256 of its weights",
-}  # fmt: skip
-
-
 def _stage(record: records.Record) -> str:
-    rows = []
-    for key, value in record.items():
+    rows, order = [], [*TITLES, *record]
+    for key, value in sorted(record.items(), key=lambda item: order.index(item[0])):
         shown = _settings(value) if isinstance(value, dict) else str(value)
         shown = f"`{shown}`" if key in ("command", "sha256") else shown
         rows.append([TITLES.get(key, key.replace("_", " ").capitalize()), shown])

@@ -70,7 +70,9 @@ def _previous(before: str | Path, record: records.Record) -> records.Record:
     found = checkpoints.load(before)
     if record["config"] in [stage.get("config") for stage in records.stages(found.record)]:
         raise ValueError(f"{before}: is this very run, not what it began from")
-    return {**found.record, "sha256": found.sha256}
+    named = [r for r in recipes.RECIPES.values() if asdict(r.training) == found.record["config"]]
+    mixing = {"mixing": asdict(named[0].mixing)} if named else {}  # early records do not say it
+    return {**mixing, **found.record, "sha256": found.sha256}
 
 
 def main() -> int:

@@ -141,6 +141,19 @@ def test_a_release_joins_the_records_and_keeps_the_weights(folders, tmp_path) ->
     assert release(second, SECOND, tmp_path / "new", first) == whole.record  # joined once only
 
 
+def test_an_early_record_of_a_recipe_gets_its_mixtures(folders, tmp_path) -> None:
+    from release import release
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "first", FIRST)
+        before = stripped(folders[0], tmp_path / "before")
+        run = stripped(folders[1], tmp_path / "run")
+        record = release(run, SECOND, tmp_path / "out", before)
+    assert [stage["mixing"] for stage in records.stages(record)] == [
+        asdict(FIRST.mixing), asdict(SECOND.mixing)
+    ]  # fmt: skip
+
+
 def test_a_release_refuses_what_would_be_a_false_record(folders, tmp_path) -> None:
     from release import release
 
