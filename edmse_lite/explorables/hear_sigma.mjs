@@ -46,8 +46,8 @@ function render({ model, el }) {
   });
   volume.output.value = 100;
   const pictures = KINDS.map(([, name, symbol]) => {
-    const image = element("img", { className: "dark-light" }); // the theme leaves such pictures as they are
-    image.style.cssText = "display:block;width:100%;height:auto;aspect-ratio:3/2;image-rendering:pixelated";
+    const image = element("img"); // the dark theme would frame it
+    image.style.cssText = "display:block;width:100%;height:auto;aspect-ratio:3/2;image-rendering:pixelated;padding:0;background:none;filter:none";
     const figure = element("div", {}, element("p", { className: "ed-note", textContent: symbol }), image);
     figure.style.cssText = "flex:1 1 0;min-width:0;margin:0;border:3px solid transparent;border-radius:.3rem;padding:2px";
     return { name, symbol, image, figure };
