@@ -107,7 +107,10 @@ def share_near_mu(
 
 
 def marginal_kl(
-    oracle: GaussianOracle | MixtureOracle, y: Tensor, sigma: float, draws: int = 20_000,
+    oracle: GaussianOracle | MixtureOracle,
+    y: Tensor,
+    sigma: float,
+    draws: int = 20_000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Return KL(x̃ at level σ given y ‖ N(0, σ²)) of one bin, in nats, and its standard error.
@@ -174,9 +177,7 @@ def spectra(
     return x0, y, scale
 
 
-def energy_by_band(
-    pairs: Sequence[Pair], transform: Spectrogram, edges: Sequence[float]
-) -> Tensor:
+def energy_by_band(pairs: Sequence[Pair], transform: Spectrogram, edges: Sequence[float]) -> Tensor:
     """Return the mean of |r|² in each band of each pair, shape (pairs, bands).
 
     Args:
@@ -197,7 +198,12 @@ def energy_by_band(
 
 
 def started(
-    sampler: Sampler, denoiser: Denoiser, sde: SDE, x0: Tensor, y: Tensor, told: float | None,
+    sampler: Sampler,
+    denoiser: Denoiser,
+    sde: SDE,
+    x0: Tensor,
+    y: Tensor,
+    told: float | None,
     seed: int = 0,
 ) -> Step:
     """Return the last step of a sampler that starts at y, or at the truth's own kernel.

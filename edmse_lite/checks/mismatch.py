@@ -113,8 +113,8 @@ def check_start(my_start: Callable[..., Tensor], seed: int = 0) -> Report:
         if noisy.shape != y.shape:
             faults["shape of y"] = f"found {tuple(noisy.shape)}"
             break
-        faults["without diffusion noise"] = (
-            faults["without diffusion noise"] or _mean(plain, mean, x0, y)
+        faults["without diffusion noise"] = faults["without diffusion noise"] or _mean(
+            plain, mean, x0, y
         )
         faults["spread"] = faults["spread"] or _spread((noisy - plain) / z, std, sde)
         equal = my_start(y, y, sde, z)
