@@ -119,7 +119,7 @@ def _add_evaluate(adder: argparse._SubParsersAction) -> None:
         "--standard", action="store_true",
         help="all that the results page shows: four sets, baselines, EDM and PC, and a model card",
     )  # fmt: skip
-    parser.add_argument("--thorough", action="store_true", help="--standard with more seeds")
+    parser.add_argument("--thorough", action="store_true", help="--standard, with more seeds")
     parser.add_argument(
         "--out", type=Path,
         help="CSV file with a row for each clip; continued. With --standard a folder",

@@ -325,6 +325,12 @@ def test_evaluation_sets_are_written(here: Path, few: list) -> None:
     assert len(Path("sets/valid/pairs.csv").read_text().splitlines()) == 4
 
 
+def test_rows_need_a_file_and_not_a_folder(here: Path, capfd) -> None:
+    Path("rows").mkdir()
+    assert main(["evaluate", "--sets", "valid", "--out", "rows"]) == 2
+    assert one_line(capfd).startswith("--out rows: is a folder")
+
+
 def test_an_unknown_set_is_named(here: Path, capfd) -> None:
     assert main(["corpus", "--write", "sets", "--sets", "none"]) == 2
     assert one_line(capfd).startswith("--sets none: no such set")

@@ -24,9 +24,11 @@ def evaluate(args: Namespace) -> int:
     from edmse_lite import studies
     from edmse_lite.mixing import evaluation_set
 
-    if args.standard:
+    if args.standard or args.thorough:
         return _evaluate_all(args)
     check_sets(args.sets)
+    if args.out and args.out.is_dir():
+        raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
     systems = _systems(args)  # first: a wrong name should not cost the time of mixing
     sets = {name: evaluation_set(name) for name in args.sets}
     jobs = studies.jobs(systems, sets, range(args.seeds))
