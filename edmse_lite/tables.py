@@ -97,8 +97,12 @@ def where(rows: Iterable[Row], **wanted: object) -> list[Row]:
 def shared(rows: Sequence[Row], score: str) -> list[Row]:
     """Rows of the clips for which every system has a score: systems are compared on equal clips.
 
+    A seed of a system that was not scored at all, on no clip, is left out and costs no clip.
+
     Chapter: 3.
     """
+    scored = {(r.system, r.seed) for r in rows if math.isfinite(getattr(r, score))}
+    rows = [row for row in rows if (row.system, row.seed) in scored]
     having: dict[tuple[str, str], set[str]] = {}
     lost = set()
     for row in rows:

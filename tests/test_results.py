@@ -72,6 +72,13 @@ def test_seeds_are_paired_with_the_same_seed_or_with_the_only_one() -> None:
     assert len(pairs) == 36 and all(one.seed == two.seed for one, two in pairs)
 
 
+def test_a_seed_that_was_not_scored_costs_no_clip() -> None:
+    rows = [row("a", clip, 2.0) for clip in range(6)] + [row("b", clip, 1.0) for clip in range(6)]
+    rows += [row("a", clip, math.nan, seed=1) for clip in range(6)]
+    assert len(tables.shared(rows, "pesq")) == 12
+    assert tables.difference(rows, "a", "b", "pesq").mean == pytest.approx(1)
+
+
 def test_a_clip_that_one_system_failed_is_left_out_for_all() -> None:
     rows = study()
     rows[3] = replace(rows[3], pesq=math.nan)
