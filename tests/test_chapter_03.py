@@ -13,7 +13,6 @@ import soundfile
 import torch
 from browser import served, write_bench
 from close import close
-from conftest import ROOT
 from scipy.stats import spearmanr
 
 from edmse_lite import coverage, figures, judging, metrics, pages, words
@@ -356,38 +355,6 @@ def test_the_right_interval_passes(seed: int) -> None:
 def test_the_check_of_intervals_names_what_is_wrong(wrong, message: str) -> None:
     report = check_interval(wrong)
     assert report.score < json.loads(report.json())["of"] and message in str(report), str(report)
-
-
-# The exercises
-
-
-def test_every_outcome_has_an_exercise_with_its_data() -> None:
-    path = ROOT / "notebooks" / "03_judging_an_enhancement.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    found = {c["metadata"]["exercise"]["id"]: c for c in cells if "exercise" in c["metadata"]}
-    data = [cell["metadata"]["exercise"] for cell in found.values()]
-    assert {each["outcome"] for each in data} == {1, 2, 3, 4, 5}
-    assert 45 <= sum(each["minutes"] for each in data) <= 60
-    kinds = {each["layer"] for each in data}
-    assert {"on paper", "by ear", "a planted fault", "in code", "open"} == kinds
-    for name, cell in found.items():
-        text, meta = "".join(cell["source"]), cell["metadata"]["exercise"]
-        assert f"**{name} " in text and f"outcome {meta['outcome']};" in text
-        assert f"{meta['minutes']} min" in text and f"{meta['points']} points" in text
-        assert text.count("<details>") == 2 and "Hint" in text and "Solution" in text
-
-
-def test_the_printed_solutions_pass_their_checks() -> None:
-    path = ROOT / "notebooks" / "03_judging_an_enhancement.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = {cell["id"]: "".join(cell["source"]) for cell in cells}
-    for name, check in (("ex-2", check_si_sdr), ("ex-5", check_interval)):
-        code = text[name].split("Solution</summary>")[1].split("```python")[1].split("```")[0]
-        written = {"np": np, "torch": torch}
-        exec(code, written)
-        function = next(written[key] for key in written if key.startswith("my_"))
-        report = check(function, seed=7)
-        assert all(not fault for _, fault in report.findings), str(report)
 
 
 # The explorable in a browser

@@ -1,9 +1,10 @@
-"""Exercises of chapters 5 to 8: their metadata, and their solutions put to their own checks."""
+"""Exercises of chapters 3 to 8: their metadata, and their solutions put to their own checks."""
 
 import json
 import re
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -11,7 +12,7 @@ from conftest import ROOT
 import edmse_lite as se
 from edmse_lite import checks
 
-CHAPTERS = {p.name[:2]: p for p in ROOT.glob("notebooks/0[5-8]_*.ipynb")}
+CHAPTERS = {p.name[:2]: p for p in ROOT.glob("notebooks/0[3-8]_*.ipynb")}
 LAYERS = {"paper", "ear", "code", "fault", "open"}
 WORDS = {"paper": "paper", "ear": "ear", "code": "code", "fault": "planted fault", "open": "open"}
 
@@ -66,7 +67,7 @@ CHECKED = [
 def test_a_solution_passes_the_check_of_its_exercise(name: str, text: str) -> None:
     task, solution = text.split("<summary>Solution</summary>")
     code = "\n".join(re.findall(r"(?s)```python\n(.*?)```", solution))
-    names: dict[str, object] = {"torch": torch, "se": se}
+    names: dict[str, object] = {"torch": torch, "se": se, "np": np}
     exec(textwrap.dedent(code), names)  # the book's own text
     calls = re.findall(r"(check_\w+)\((my_\w+), seed=(\d)\)", task)
     assert calls
