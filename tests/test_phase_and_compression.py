@@ -1,18 +1,24 @@
 """The explorable computes in the browser what the library computes in Python."""
 
 import json
+import shutil
+import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from close import close
 
 from edmse_lite import pages
 from edmse_lite.metrics import si_sdr
 from edmse_lite.spectrograms import SAMPLE_RATE, Spectrogram
 from edmse_lite.widgets import EXPLORABLES
 
-SOURCE = (EXPLORABLES / "phase_and_compression.mjs").read_text(encoding="utf-8")
+MODULE = EXPLORABLES / "phase_and_compression.mjs"
+SOURCE = MODULE.read_text(encoding="utf-8")
+F64 = torch.float64
 ADDRESS = "http://explorable.test/"
 
 
@@ -25,13 +31,14 @@ def voice_like(seconds: float = 1.5) -> torch.Tensor:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+def untouched(browser: Any) -> Iterator[Any]:
+    """Page with the explorable; the clip is at an address, and what is asked for is kept."""
     context = browser.new_context()
     page = context.new_page()
-    options = {
-        "title": "T", "tasks": ["one", "two"],
-        "clip": pages.clip("Clean", pages.match_loudness([voice_like()])[0], "None.", form="WAV"),
-    }  # fmt: skip
+    wave = pages.match_loudness([voice_like()])[0]
+    clip = pages.clip("Clean", wave, "None.", "A hum.", form="WAV")
+    clip, sound = {**clip, "src": "clip.wav"}, b64decode(clip["src"].split(",", 1)[1])
+    options = {"title": "T", "tasks": ["one", "two"], "clip": clip}
     body = f"""<!doctype html><div id="here"></div><script type="module">
         import widget, * as all from "./m.mjs"; window.all = all;
         const values = {json.dumps(options)};
@@ -39,16 +46,26 @@ def page(browser: Any) -> Iterator[Any]:
         widget.render({{ model, el: document.getElementById("here") }});
     </script>"""
     kinds = {ADDRESS: ("text/html", body), ADDRESS + "m.mjs": ("text/javascript", SOURCE)}
+    kinds[ADDRESS + "clip.wav"] = ("audio/wav", sound)
+    page.asked = []
 
     def answer(route: Any) -> None:
-        kind, text = kinds.get(route.request.url, ("text/plain", ""))
-        route.fulfill(body=text, content_type=f"{kind}; charset=utf-8")
+        page.asked.append(route.request.url)
+        kind, content = kinds.get(route.request.url, ("text/plain", ""))
+        route.fulfill(body=content, content_type=f"{kind}; charset=utf-8")
 
     page.route("**/*", answer)
     page.goto(ADDRESS)
-    page.wait_for_selector(".ed-spectrum[data-ready]", timeout=20_000)
+    page.wait_for_selector(".ed-spectrum")
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(untouched: Any) -> Any:
+    untouched.get_by_role("button", name="Load the clip").click()
+    untouched.wait_for_selector(".ed-spectrum[data-ready]", timeout=20_000)
+    return untouched
 
 
 def readouts(page: Any) -> dict[str, float]:
@@ -57,13 +74,76 @@ def readouts(page: Any) -> dict[str, float]:
     return {name: float(found[name]) for name in ("above", "fourth", "siSdr")}
 
 
-def move(page: Any, slider: int, value: float) -> dict[str, float]:
+def move(page: Any, slider: int, value: float) -> None:
     page.evaluate(
         """([i, v]) => { const s = document.querySelectorAll('input[type=range]')[i];
         s.value = v; s.dispatchEvent(new Event('input')); }""",
         [slider, value],
     )
+
+
+def moved(page: Any, slider: int, value: float) -> dict[str, float]:
+    move(page, slider, value)
     return readouts(page)
+
+
+def by_node(expression: str, **values: Any) -> Any:
+    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
+    node = shutil.which("node")
+    assert node, "node is missing: it runs the explorables' numbers"
+    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
+    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
+    script += f"console.log(JSON.stringify({expression}));"
+    command = [node, "--input-type=module"]
+    found = subprocess.run(
+        command, input=script, capture_output=True, text=True, check=True, timeout=60
+    )
+    return json.loads(found.stdout)
+
+
+NUMBERS = """(() => {
+  const s = m.stft(wave), e = m.experiment(s, { exponent, factor, snr });
+  const noisy = m.istft(e.noisy.magnitude, e.noisy.phase, s.frames, wave.length);
+  const back = m.expand(e.compressed, { exponent, factor });
+  const plain = m.istft(back, e.phases, s.frames, wave.length);
+  const list = (values) => Array.from(values);
+  return { frames: s.frames, magnitude: list(s.magnitude), phase: list(s.phase),
+    shaken: [list(e.noisy.magnitude), list(e.noisy.phase)], noisy: list(noisy), plain: list(plain),
+    above: e.above, fourth: e.fourth, rms: e.rms, sigma: e.sigma, score: m.siSdr(wave, noisy) };
+})()"""
+
+
+@pytest.mark.parametrize(("exponent", "factor", "snr"), [(1.0, 0.15, 10), (0.5, 0.4, 3)])
+def test_random_waves_give_the_numbers_of_the_library(
+    exponent: float, factor: float, snr: float
+) -> None:
+    """In double precision, 1e-6: transform, compressed moments, sum and its score."""
+    envelope = torch.rand(13, dtype=F64).repeat_interleave(256)[:3_001]  # no whole frame
+    wave, t = (
+        envelope * torch.randn(3_001, dtype=F64),
+        Spectrogram(factor=factor, exponent=exponent),
+    )
+    found = by_node(NUMBERS, wave=wave.tolist(), exponent=exponent, factor=factor, snr=snr)
+    bins = lambda values: torch.tensor(values, dtype=F64).reshape(-1, 256).T  # noqa: E731
+    near = lambda a, b: torch.testing.assert_close(  # noqa: E731
+        torch.as_tensor(a, dtype=b.dtype), b, rtol=1e-6, atol=1e-6 * float(b.abs().max())
+    )
+    spectrum, c = t.stft(wave)[0, 0], t.forward(wave).abs()
+    near(torch.polar(bins(found["magnitude"]), bins(found["phase"])), spectrum)
+    near(found["plain"], t.inverse(t.forward(wave), len(wave))[0])
+    rms = c.square().mean().sqrt()
+    sigma = rms * 10 ** (-snr / 20)
+    near([found["rms"], found["sigma"]], torch.stack([rms, sigma]))
+    near(
+        [found["above"], found["fourth"]],
+        torch.stack([(c > sigma).double().mean(), (c / rms).pow(4).mean()]),
+    )
+    shaken = torch.polar(*(bins(values) for values in found["shaken"]))
+    near(found["noisy"], t.istft(shaken[None, None], len(wave))[0])
+    added = (t.compress(shaken) - t.forward(wave)[0, 0]) / sigma
+    close(added.abs().square().mean(), 1.0, atol=6 / added.numel() ** 0.5)
+    noisy = torch.tensor(found["noisy"], dtype=F64)
+    near(found["score"], torch.tensor(si_sdr(wave, noisy), dtype=F64))
 
 
 def test_the_transform_is_the_library_s(page: Any) -> None:
@@ -88,7 +168,7 @@ def test_read_outs_are_those_of_the_library(page: Any, exponent: float) -> None:
     t = Spectrogram(exponent=exponent)
     c = t.forward(wave)
     m = c.abs() / c.abs().square().mean().sqrt()
-    found = move(page, 0, exponent)
+    found = moved(page, 0, exponent)
     assert found["above"] == pytest.approx(float((m > 10**-0.5).float().mean()), abs=0.005)
     assert found["fourth"] == pytest.approx(float((m**4).mean()), rel=0.01)
     sigma = c.abs().square().mean().sqrt() * 10**-0.5
@@ -97,11 +177,24 @@ def test_read_outs_are_those_of_the_library(page: Any, exponent: float) -> None:
     assert found["siSdr"] == pytest.approx(score, abs=0.7)  # another draw of the diffusion noise
 
 
+def test_nothing_is_fetched_before_a_tap(untouched: Any) -> None:
+    untouched.locator(".ed-spectrum").scroll_into_view_if_needed()
+    untouched.wait_for_timeout(300)
+    assert ADDRESS + "clip.wav" not in untouched.asked
+    assert "Load the clip" in untouched.locator(".ed-readout").inner_text()
+    assert untouched.locator(".ed-heard").inner_text() == "A hum."
+    move(untouched, 0, 0.5)  # a control loads as the button does
+    untouched.wait_for_selector(".ed-spectrum[data-ready]", timeout=20_000)
+    assert untouched.asked.count(ADDRESS + "clip.wav") == 1
+    assert untouched.get_by_role("button", name="Load the clip").count() == 0
+    assert untouched.locator("output").first.inner_text() == "0.50"
+
+
 def test_the_factor_changes_nothing_and_the_exponent_does(page: Any) -> None:
     before = readouts(page)
-    after = move(page, 2, 0.7)
+    after = moved(page, 2, 0.7)
     assert after == pytest.approx(before, rel=1e-6)
-    assert abs(move(page, 0, 0.3)["above"] - before["above"]) > 0.1
+    assert abs(moved(page, 0, 0.3)["above"] - before["above"]) > 0.1
 
 
 def test_the_round_trip_sounds_the_same_at_any_exponent(page: Any) -> None:

@@ -1,6 +1,6 @@
 // Exponent, diffusion noise and phase of a complex spectrogram, seen and heard.
-// Options: title, clip {src, label, transcript} (wav or mp3, 16 kHz mono), exponent, tasks [text].
-// Everything is computed here, as the library does it; the clip loads when it comes into view.
+// Options: title, clip {src, label, transcript, heard} (wav or mp3, 16 kHz mono), exponent, tasks [text].
+// Everything is computed here, as the library does it; nothing is fetched before a tap.
 
 const RATE = 16000, N = 512, HOP = 256, BINS = 256;
 
@@ -176,7 +176,8 @@ function render({ model, el }) {
   if (!clip) { el.textContent = "There is no recording here."; return; }
   const state = {};
   const show = () => { // at most one update a frame, however fast the slider moves
-    if (!state.wave || state.waiting) return;
+    if (!state.wave) { load(); return; }
+    if (state.waiting) return;
     state.waiting = requestAnimationFrame(() => { state.waiting = 0; update(); });
   };
   const readout = element("p", { className: "ed-readout" });
@@ -189,6 +190,7 @@ function render({ model, el }) {
   const snr = slider("Process SNR (dB):", 0, 30, 1, 10, show);
   const factor = slider("Factor a =", 0.05, 1, 0.05, 0.15, show);
   const audio = element("audio", { className: "ed-audio" });
+  const start = element("button", { type: "button", className: "ed-button", textContent: "Load the clip", onclick: () => load() });
   const buttons = [["Play the round trip", "plain"], ["Play with diffusion noise", "noisy"]].map(([text, kind]) =>
     element("button", { type: "button", className: "ed-button", textContent: text, onclick: () => play(kind) }));
   const phases = element("select", { id: `edmse-phase-${(count += 1)}` },
@@ -208,7 +210,8 @@ function render({ model, el }) {
     element("p", { className: "ed-title", textContent: model.get("title") ?? "Compress a spectrogram" }),
     readout, exponent.root, canvas,
     element("p", { className: "ed-note", textContent: "|c| on a linear scale, 0 to 8 kHz upwards, time to the right; the brightest bin is yellow." }),
-    element("div", { className: "ed-row" }, ...buttons), tasks, more, words, audio);
+    element("div", { className: "ed-row" }, start, ...buttons),
+    ...(clip.heard ? [element("p", { className: "ed-heard", textContent: clip.heard })] : []), tasks, more, words, audio);
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", model.get("title") ?? "Compress a spectrogram");
   el.append(box);
@@ -240,8 +243,10 @@ function render({ model, el }) {
       state.wave = wave;
       state.spectrum = stft(wave);
       update();
+      if (document.activeElement === start) exponent.input.focus({ preventScroll: true });
+      start.remove();
       box.dataset.ready = "";
-    }).catch(() => { readout.textContent = "The clip cannot be loaded here."; });
+    }).catch(() => { state.loading = null; readout.textContent = "The clip cannot be loaded here."; });
     return state.loading;
   }
   async function play(kind) {
@@ -255,12 +260,8 @@ function render({ model, el }) {
   audio.addEventListener("play", pauseOthers);
   document.addEventListener("play", (event) => { if (event.target !== audio) audio.pause(); }, true);
   exponent.output.value = (+exponent.input.value).toFixed(2);
-  readout.textContent = "The clip loads when this comes into view.";
-  const watcher = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) { watcher.disconnect(); load(); }
-  });
-  watcher.observe(box);
-  return () => { watcher.disconnect(); audio.pause(); };
+  readout.textContent = "Press “Load the clip”, or move a control.";
+  return () => audio.pause();
 }
 
 export default { render };
