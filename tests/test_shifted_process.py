@@ -266,8 +266,12 @@ def test_y_moves_everything_and_changes_no_distance(bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["no-preference"], indirect=True)
-def test_a_frame_leaves_time_for_30_a_second(bench) -> None:
-    """CPU time of the page's thread, script and painting, which other users do not lengthen."""
+def test_it_moves_at_30_frames_a_second(bench) -> None:
+    """Frames of a walk by the clock, and CPU time of each on the page's thread.
+
+    Another program can take the machine for some seconds, so that the clock has three walks; the
+    CPU time, of script and layout, does not depend on others and holds in every walk.
+    """
     session = bench.context.new_cdp_session(bench)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
@@ -275,13 +279,18 @@ def test_a_frame_leaves_time_for_30_a_second(bench) -> None:
         found = session.send("Performance.getMetrics")["metrics"]
         return next(each["value"] for each in found if each["name"] == "TaskDuration")
 
-    before = busy()
-    press(bench, "Forward")
-    bench.wait_for_function("document.querySelector('.ed-shifted').dataset.fps > 0")
-    spent, found = busy() - before, read(bench)
-    frames = found["fps"] * 4  # the walk takes four seconds
-    assert found["t"] == 1 and frames > 10
-    assert 1000 * spent / frames < 1000 / 30, f"{1000 * spent / frames:.1f} ms a frame"
+    rates = []
+    while len(rates) < 3 and max(rates, default=0) < 30:
+        bench.locator(".ed-shifted").evaluate("(e) => { delete e.dataset.fps; }")
+        before = busy()
+        press(bench, "Forward")
+        bench.wait_for_function("document.querySelector('.ed-shifted').dataset.fps > 0")
+        spent, found = busy() - before, read(bench)
+        rates.append(found["fps"])
+        cost = 1000 * spent / (found["fps"] * 4)  # ms a frame; the walk takes four seconds
+        assert found["t"] == 1
+        assert cost < 1000 / 30, f"{cost:.1f} ms a frame"
+    assert max(rates) >= 30, f"frames a second: {rates}"
 
 
 def test_it_fits_a_phone_and_a_keyboard(bench) -> None:
