@@ -17,6 +17,7 @@ from edmse_lite import commands
 from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
+TRAINABLE = ("compact", "compact-refined", "compact-settled")  # as recipes.RECIPES
 ENHANCE_HELP = """\
 examples:
   edmse enhance noisy.wav clean.wav
@@ -98,7 +99,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("train", help="train a score model on the bundled corpus")
-    parser.add_argument("name", choices=("compact", "compact-refined"), help="what to train")
+    parser.add_argument("name", choices=TRAINABLE, help="what to train")
     parser.add_argument(
         "--out", type=Path,
         help="folder of the run; one that was stopped goes on (default runs/NAME)",

@@ -372,3 +372,9 @@ def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypa
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 3 and all(line.startswith("valid ") for line in lines[1:])
     assert len(Path("rows.csv").read_text().splitlines()) == 1 + 2 * 3
+
+
+def test_the_command_line_names_every_recipe() -> None:
+    from edmse_lite import cli, recipes
+
+    assert set(recipes.RECIPES) == set(cli.TRAINABLE)

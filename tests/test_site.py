@@ -103,6 +103,7 @@ SMALL = """() => {
         .map(([box, e]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
 }"""
 WIDTH = "document.documentElement.scrollWidth"
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 MEDIA = re.compile(r"\.(mp3|wav|ogg|onnx|wasm)$")
 
 
@@ -159,6 +160,7 @@ def look(page, address: str, home: str) -> Seen:
     light = violations(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.evaluate(TWO_FRAMES)  # the colours are those of the new scheme
     # What colours decide; an equation has that of the text around it, and takes most of the time.
     dark = violations(page, "mjx-container", runOnly=["color-contrast", "link-in-text-block"])
     page.emulate_media(color_scheme="light")
