@@ -8,6 +8,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -122,8 +123,16 @@ def _add_evaluate(adder: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--thorough", action="store_true", help="--standard, with more seeds")
     parser.add_argument(
+        "--curve", action="store_true",
+        help="EDM and PC from 1 to 128 calls on the matched set, cheapest rows first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="with --curve: stop after so many"
+    )
+    parser.add_argument("--size", type=int, help="with --curve: fewer pairs, for a quick look")
+    parser.add_argument(
         "--out", type=Path,
-        help="CSV file with a row for each clip; continued. With --standard a folder",
+        help="CSV file with a row for each clip; continued. With --standard or --curve a folder",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, help="runs of the sampler (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="processes")

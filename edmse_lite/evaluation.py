@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -187,9 +187,40 @@ def evaluate_checkpoint(
     path = Path(out) / f"{found.folder.name}.csv"
     path.parent.mkdir(exist_ok=True)
     work = plan(checkpoint, device, size, thorough)
+
+    def record(minutes: float) -> dict[str, Any]:
+        return describe_run(found, minutes, workers, device, thorough)
+
+    return carry_out(work, path, found.sha256, record, workers=workers, progress=progress)
+
+
+def carry_out(
+    work: Sequence[Job],
+    path: Path,
+    sha256: str,
+    describe: Callable[[float], dict[str, Any]],
+    *,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Compute the rows that `path` lacks, and write the record beside it, also when stopped.
+
+    Args:
+        work: the jobs.
+        path: CSV file.
+        sha256: of the weights.
+        describe: maps the minutes that all runs took to the record of the study.
+        workers: processes.
+        progress: called with the numbers of rows done and of all rows.
+
+    Raises:
+        OSError: a file cannot be written; rows that were written before stay.
+
+    Chapter: 3.
+    """
     known = {row.identity for row in read(path)} if path.exists() else set()
     missing = sum(job.empty_row.identity not in known for job in work)
-    before = _minutes_so_far(path, found.sha256)
+    before = _minutes_so_far(path, sha256)
     done, started = len(work) - missing, time.monotonic()
 
     def tell(row: Row) -> None:
@@ -202,8 +233,7 @@ def evaluate_checkpoint(
         evaluate(work, path, workers=workers, progress=tell)
     finally:  # also after Ctrl-C, so that the minutes of a run in parts add up
         if missing or not path.with_suffix(".json").exists():
-            minutes = before + (time.monotonic() - started) / 60
-            record = describe_run(found, minutes, workers, device, thorough)
+            record = describe(before + (time.monotonic() - started) / 60)
             record["rows"] = len(read(path))
             text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
             write_bytes(path.with_suffix(".json"), text.encode())

@@ -26,6 +26,8 @@ def evaluate(args: Namespace) -> int:
 
     if args.standard or args.thorough:
         return _evaluate_all(args)
+    if args.curve:
+        return _curve(args)
     check_sets(args.sets)
     if args.out and args.out.is_dir():
         raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
@@ -75,6 +77,25 @@ def _evaluate_all(args: Namespace) -> int:
         print(path, path.with_suffix(".json"), cards.write_card(args.model, out), sep="\n")
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from None
+    return 0
+
+
+def _curve(args: Namespace) -> int:
+    """Run the study of quality against calls, or go on with it; write its CSV and its record."""
+    from tqdm import tqdm
+
+    from edmse_lite import curves
+
+    try:
+        with tqdm(bar_format="{postfix} rows, {elapsed}", disable=None) as bar:
+            path = curves.run(
+                args.model, args.out or Path("results"), workers=args.workers,
+                device=device_of(args.device), minutes=args.minutes, size=args.size,
+                progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
+            )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    print(path, path.with_suffix(".json"), sep="\n")
     return 0
 
 
