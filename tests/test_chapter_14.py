@@ -2,15 +2,31 @@
 
 import json
 import math
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from close import close
 from tiny import tiny_model
 
-from edmse_lite import checkpoints, confirmation, curves, evaluation, studies
+import edmse_lite as se
+from edmse_lite import (
+    checkpoints,
+    confirmation,
+    curves,
+    evaluation,
+    figures,
+    live,
+    studies,
+    trajectories,
+)
 from edmse_lite.cli import main
+from edmse_lite.intervals import Interval
 from edmse_lite.spectrograms import Spectrogram
+from edmse_lite.trajectories import Setting
 
 # The study
 
@@ -137,3 +153,160 @@ def test_the_command_runs_it(checkpoint: Path, tmp_path: Path, capsys) -> None:
     with pytest.raises(FileNotFoundError, match="edmse evaluate --curve"):
         curves.load(tmp_path / "nowhere")
     assert math.isinf(curves.WHOLE_EDM.s_churn)
+
+
+# The lab
+
+
+@pytest.fixture(scope="module")
+def lab() -> live.SamplerLab:
+    return live.SamplerLab()
+
+
+def reads(lab: live.SamplerLab, **values: object) -> list[str]:
+    """Set controls, press Run, wait, and return the read-outs without the seconds."""
+    for name, value in values.items():
+        lab.controls[name].value = value
+    lab.run_button.click()
+    assert lab.wait(60), "the walk has not ended"
+    found = re.findall(r"<b>([^<]*)</b>", lab.status.value)
+    assert len(found) == 5, lab.status.value
+    return [found[0], *found[2:]]
+
+
+def test_the_lab_opens_with_three_tasks_and_a_walk(lab: live.SamplerLab) -> None:
+    data, _ = lab._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    page = data["text/html"]
+    assert page.count("<li>") == page.count("Expected:") == len(live.TASKS) == 3
+    assert "Colab" in page and "lab.html" in page and "data:image/png" in page
+    assert "calls <b>15</b>" in page and "<script" not in page
+    assert lab.progress.value == 8 and lab.picture.value[:4] == b"\x89PNG"
+    assert len(lab.widget.children) > 8
+
+
+def test_a_schedule_moves_pc_and_not_edm(lab: live.SamplerLab) -> None:
+    """Task 1."""
+    edm = [reads(lab, sampler="EDM", steps=2, schedule=name) for name in trajectories.SCHEDULES]
+    waves = [lab.readings[-1].wave]
+    assert edm[0] == edm[1] == edm[2] and lab.controls["r_corr"].disabled
+    reads(lab, schedule="VE")
+    assert torch.equal(waves[0], lab.readings[-1].wave)
+    pc = [reads(lab, sampler="PC", schedule=name) for name in trajectories.SCHEDULES]
+    assert pc[0][0] == "4" and lab.controls["s_churn"].disabled
+    assert pc[0] != pc[1] != pc[2]
+
+
+def test_fewer_steps_take_less_calls_and_time(lab: live.SamplerLab) -> None:
+    """Task 2."""
+    settings = live.TASKS[1].settings
+    assert [s.steps for s in settings] == [8, 1]
+    many = reads(lab, sampler="EDM", schedule="VE", steps=8)
+    seconds = lab.readings[-1].seconds
+    few = reads(lab, steps=1)
+    assert (many[0], few[0]) == ("15", "1") and lab.readings[-1].seconds < seconds / 4
+    assert len(lab.readings) == 1
+
+
+def test_a_corrector_that_is_too_large_costs_decibels(lab: live.SamplerLab) -> None:
+    """Task 3."""
+    half, whole = (
+        reads(lab, sampler="PC", schedule="VE", steps=8, r_corr=r)[-1] for r in (0.5, 1.0)
+    )
+    assert float(whole) < float(half) - 2
+    reads(lab, sampler="EDM", r_corr=0.5, steps=1)
+
+
+def test_every_control_reaches_the_walk(lab: live.SamplerLab) -> None:
+    start = {"sampler": "EDM", "steps": 2, "schedule": "VE", "r_corr": 0.5}
+    base = reads(lab, **start)
+    other = {"walk": "all levels", "clip": "rain, French", "mixture_snr": -5.0, "seed": 3}
+    for name, value in other.items():
+        before = lab.controls[name].value
+        assert reads(lab, **{name: value}) != base, name
+        lab.controls[name].value = before
+    lab.controls["walk"].value = "all levels"
+    churned = reads(lab)
+    assert reads(lab, s_churn="none") != churned
+    assert reads(lab, s_churn="full", walk="high levels") == base
+
+
+def test_a_sound_for_each_step(lab: live.SamplerLab) -> None:
+    reads(lab, steps=3)
+    assert lab.step.max == lab.step.value == 3
+    last = lab.audio.value
+    lab.step.value = 1
+    assert lab.audio.value != last and lab.reference.value
+    assert [r.nfe for r in lab.readings] == [2, 4, 5]
+    assert [r.sigma for r in lab.readings] == sorted((r.sigma for r in lab.readings), reverse=True)
+
+
+def test_a_walk_can_be_interrupted_and_the_next_one_runs(lab: live.SamplerLab) -> None:
+    seen = []
+    lab.progress.observe(lambda change: seen.append(change["new"]), "value")
+    lab.controls["steps"].value = 32
+    lab.run_button.click()
+    assert lab.run_button.disabled and not lab.stop_button.disabled
+    lab.run_button.click()  # changes nothing while a walk is under way
+    while lab.progress.value < 2:
+        time.sleep(0.01)
+    lab.stop_button.click()
+    assert lab.wait(20) and 2 <= len(lab.readings) < 16
+    assert f"Interrupted after step {len(lab.readings)} of 32" in lab.status.value
+    assert seen[-1] == len(lab.readings) == lab.step.max
+    assert lab.stop_button.disabled and not lab.run_button.disabled
+    assert reads(lab, steps=2)[0] == "3"
+
+
+def test_a_failure_is_told(lab: live.SamplerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(setting: object, enhancer: object) -> None:
+        raise RuntimeError("out of <memory>")
+
+    monkeypatch.setattr(live, "walk", broken)
+    lab.run()
+    assert lab.wait(5) and "It failed:</b> out of &lt;memory&gt;" in lab.status.value
+    assert not lab.run_button.disabled
+
+
+def test_the_prepared_table_has_a_line_for_each_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = live.Task("do", "expect", (Setting(steps=1), Setting(steps=1, sampler="PC")))
+    lines = live.prepared([task]).markdown.splitlines()
+    assert len(lines) == 4 and lines[2].startswith("| 1: EDM, N = 1, VE | 1 |")
+    assert "PC, N = 1, VE, r_corr 0.5 | 2 |" in lines[3]
+
+
+def test_a_walk_is_that_of_the_library() -> None:
+    """Its last estimate is what the sampler gives for the same noise."""
+    setting = Setting(steps=2, walk="all levels", seed=5)
+    clip, enhancer = trajectories.material(setting.clip, 5.0), trajectories.compact()
+    scale = se.level(clip.noisy)
+    y = enhancer.spectrogram.forward((clip.noisy / scale)[None])
+    sampler = se.EDM(2, math.inf, grid=se.grids.rho(0.025, 2.0))
+    out = sampler(enhancer.denoiser, enhancer.sde, y, torch.Generator().manual_seed(5)).x0_hat
+    wave = scale * enhancer.spectrogram.inverse(out, trajectories.SAMPLES)[0]
+    close(list(trajectories.walk(setting))[-1].wave, wave)
+    with pytest.raises(ValueError, match="schedule is 'VP', expected one of VE, OUVE"):
+        Setting(schedule="VP")
+    noise = clip.noisy - clip.clean
+    ratio = clip.clean.double().square().sum() / noise.double().square().sum()
+    assert 10 * math.log10(ratio) == pytest.approx(5, abs=1e-3)
+
+
+# The pictures
+
+
+def test_bars_stand_at_their_calls() -> None:
+    lines = {"EDM": {1: Interval(1.0, 0.8, 1.3, 4, 2), 3: Interval(2.0, 1.9, 2.2, 4, 2)}}
+    figure = figures.over_calls({"PESQ": lines, "ESTOI": lines}, {"PESQ": 1.1})
+    assert len(figure.axes) == 2 and figure.axes[0].get_title(loc="left") == "PESQ"
+    line, _, (bars,) = figure.axes[1].containers[0]
+    assert list(line.get_xdata()) == [1, 3] and list(line.get_ydata()) == [1.0, 2.0]
+    assert [s.tolist()[0][1] for s in bars.get_segments()] == pytest.approx([0.8, 1.9])
+    assert figure.axes[1].get_xscale() == "log"
+
+
+def test_a_path_has_its_two_panels() -> None:
+    top, bottom = figures.path([2, 4, 5], [2.0, 1.5, 1.0], [3.0, 5.0, 6.0], 1.0).axes
+    assert list(top.lines[0].get_ydata()) == [2.0, 1.5, 1.0]
+    assert list(bottom.lines[1].get_xdata()) == [2, 4, 5]
+    assert list(bottom.lines[0].get_ydata()) == [1.0, 1.0]

@@ -18,6 +18,7 @@ from .base import (
     spectrograms,
     style,
 )
+from .calls import over_calls, path
 from .charts import over_axis, over_groups
 from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
@@ -28,7 +29,7 @@ from .samplers import against, beside, slopes, stops
 __all__ = [
     "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "beside", "caught",
     "channels", "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
-    "half_widths", "orders", "over_axis", "over_delay", "over_groups", "panels", "paths", "png",
-    "shares", "slopes", "smooth", "spectrograms", "starts", "stops", "style", "thumbnail",
-    "traces", "tradeoff",
+    "half_widths", "orders", "over_axis", "over_calls", "over_delay", "over_groups", "panels",
+    "path", "paths", "png", "shares", "slopes", "smooth", "spectrograms", "starts", "stops",
+    "style", "thumbnail", "traces", "tradeoff",
 ]  # fmt: skip
