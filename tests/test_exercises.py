@@ -1,8 +1,11 @@
 """Exercises of chapters 3 to 14: their metadata, and their solutions put to their own checks."""
 
+import importlib
+import inspect
 import json
 import re
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -44,6 +47,7 @@ def test_a_chapter_has_an_exercise_for_each_outcome_and_layer(chapter: str) -> N
 @pytest.mark.parametrize("chapter", sorted(CHAPTERS))
 def test_what_an_exercise_says_is_its_metadata(chapter: str) -> None:
     for number, (meta, text) in enumerate(exercises(chapter), 1):
+        assert set(meta) == {"id", "outcomes", "layer", "minutes", "hardware", "points"}
         assert meta["id"] == f"{int(chapter)}.{number}"
         title, said = re.match(r"\*\*(.+?)\*\* \((.+?)\)\.", text).groups()
         assert title.startswith(meta["id"])
@@ -74,6 +78,8 @@ def test_a_solution_passes_the_check_of_its_exercise(name: str, text: str) -> No
     for check, mine, seed in calls:
         report = getattr(checks, check)(names[mine], seed=int(seed))
         assert report.score == len(report.findings), f"{name}, {check}:\n{report}"
+        said = json.loads(report.json())
+        assert (said["seed"], said["score"]) == (int(seed), said["of"]) and said["check"] in check
 
 
 def test_every_exercise_in_code_has_a_check() -> None:
@@ -81,3 +87,32 @@ def test_every_exercise_in_code_has_a_check() -> None:
         for meta, text in exercises(chapter):
             if "code" in meta["layer"]:
                 assert "from edmse_lite.checks import check_" in text, meta["id"]
+
+
+# The checks themselves
+
+
+def known_wrong(name: str, check: str) -> list[object]:
+    """Return the wrong answers that the tests of one module put to a check, with messages."""
+    found = []
+    for test in vars(importlib.import_module(name)).values():
+        if not callable(test) or not getattr(test, "__name__", "").startswith("test_"):
+            continue
+        source = inspect.getsource(test)
+        if f"{check}(" not in source or "in str(report)" not in source:
+            continue
+        marks = [each.args for each in test.pytestmark if each.name == "parametrize"]
+        found += [value for names, values in marks if names != "seed" for value in values]
+    return found
+
+
+@pytest.mark.parametrize("chapter", sorted(CHAPTERS))
+def test_a_check_has_a_seed_and_three_known_wrong_answers(chapter: str) -> None:
+    text = "".join(text for _, text in exercises(chapter))
+    named = sorted(set(re.findall(r"check_\w+", text)))
+    assert named
+    for check in named:
+        wrong = known_wrong(f"test_chapter_{chapter}", check)
+        assert len(wrong) >= 3, f"{check}: {len(wrong)} known wrong answers are tested"
+        function: Callable = getattr(checks, check)
+        assert "seed" in inspect.signature(function).parameters
