@@ -9,67 +9,29 @@ Chapter: 10 (The compact score model, trained on a GPU).
 from __future__ import annotations
 
 import copy
-import csv
-import os
-import platform
+import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from . import checkpoints, recipes, records
+from . import checkpoints, recipes, records, states
+from .batches import Batch, Batches, Draws, step_generator
 from .corpora import Pair
 from .denoisers import ScoreModel
+from .losses import MeanLoss, denoising_loss
+from .parallel import Alone, Plan, describe_device
 from .recipes import TrainingConfig
-from .spectrograms import Spectrogram, level
+from .spectrograms import Spectrogram
+from .states import TrainingError
 
-
-class Batches(Protocol):
-    """Whatever draws pairs of clean and noisy waveforms, such as :class:`edmse_lite.Mixer`."""
-
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return clean and noisy waveforms, each (size, T)."""
-        ...
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to do."""
-
-
-def denoising_loss(
-    model: ScoreModel, x0: Tensor, y: Tensor, sigma: Tensor, noise: Tensor
-) -> Tensor:
-    r"""Loss of each item, averaged over its bins.
-
-    .. math:: \lambda(\sigma)\,\lVert D(x_0 - y + \sigma\varepsilon;\,y,\,\sigma) - (x_0-y)\rVert^2
-
-    Source: Karras et al. 2022, eq. 2, with r = x0 - y as the data (Gonzalez et al. 2024).
-
-    Args:
-        model: denoiser with its preconditioning.
-        x0, y: clean and noisy spectrogram, shape (B, 1, F, L), complex.
-        sigma: noise levels, shape (B,), above 0.
-        noise: epsilon of unit variance, shape (B, 1, F, L), complex.
-
-    Returns:
-        Shape (B,). With EDM preconditioning an untrained network has a loss near 1 at every sigma.
-
-    Chapter: 10.
-    """
-    r = x0 - y
-    error = model(r + sigma.view(-1, 1, 1, 1) * noise, y, sigma) - r
-    weight = model.preconditioning.loss_weight(sigma).to(error.real)
-    return weight.view(-1) * error.abs().square().mean(dim=(1, 2, 3))
-
-
-def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Generator that belongs to one step of one run."""
-    return torch.Generator(device).manual_seed((seed + 1) * 1_000_003 + step)
+__all__ = ["Batches", "Progress", "Trainer", "TrainingError", "denoising_loss", "step_generator"]
 
 
 @dataclass(frozen=True)
@@ -103,9 +65,11 @@ class Trainer:
         valid: pairs for validation; none are needed.
         notes: what else the record says: the command, the mixtures, and under ``before`` the
             record of the checkpoint that it begins with, its ``sha256`` included.
+        team: the processes that train together; the default is this one alone.
+        plan: how the work of a step is divided.
 
     Raises:
-        TrainingError: if the folder's state belongs to another configuration.
+        TrainingError: if a batch cannot be divided so, or the processes were told different things.
 
     Chapter: 10.
     """
@@ -119,16 +83,31 @@ class Trainer:
         folder: str | Path,
         valid: tuple[Pair, ...] = (),
         notes: records.Record | None = None,
+        team: Alone | None = None,
+        plan: Plan | None = None,
     ) -> None:
-        self.model, self.spectrogram, self.batches = model, spectrogram, batches
-        self.config, self.folder, self.valid = config, Path(folder), valid
-        self.notes = notes or {}
+        self.model, self.spectrogram, self.config = model, spectrogram, config
+        self.folder, self.valid, self.notes = Path(folder), valid, notes or {}
         self.device = next(model.parameters()).device
+        self.team, self.plan = team or Alone(self.device), plan or Plan()
+        self.draws = Draws(batches, spectrogram, config, self.team, self.plan, self.device)
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        if self.plan.compile:
+            model.network.compile()
+        self._loss = self.team.wrap(MeanLoss(model))
         self.step, self.seconds, self.audio_seconds = 0, 0.0, 0.0
+        changed = states.differences(self.team.from_first(self._begin), self._settings())
+        if changed:
+            raise TrainingError(
+                f"process {self.team.rank} was started with another {', '.join(changed)} than "
+                "process 0; give all of them one command line"
+            )
+
+    def _begin(self) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
+        return self._settings()
 
     def run(self) -> Iterator[Progress]:
         """Take the remaining steps and yield each; states and validations are kept on the way.
@@ -139,53 +118,69 @@ class Trainer:
         config = self.config
         while self.step < config.steps:
             started = time.monotonic()
-            loss, norm = self._take_step()
-            self.step += 1
+            loss, norm = self.take_step()
             self.seconds += time.monotonic() - started
             last = self.step == config.steps
             due = self.valid and (last or self.step % config.validate_every == 0)
-            validation = self.validate() if due else {}
+            validation = self.team.from_first(self.validate) if due else {}
             progress = Progress(self.step, loss, norm, self.seconds / 3600, validation)
-            if validation:
-                self._log(progress)
+            if validation and self.team.first:
+                row = {"step": self.step, "hours": progress.hours, "loss": loss}
+                states.log(self.folder, row | validation)
             if last or self.step % config.save_every == 0 or validation:
                 self.save()
             yield progress
 
-    def _take_step(self) -> tuple[float, float]:
-        config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.rate(self.step)
-        loss = self._batch_loss()
-        if not loss.isfinite():
+    def take_step(self) -> tuple[float, float]:
+        """Take one step of the optimiser; returns the loss and the norm of its gradient.
+
+        Raises:
+            TrainingError: if the loss is not finite; the weights stay as they were.
+        """
+        batch = self.draws.of(self.step)
+        found = self.backward(batch)
+        self.draws.ahead(self.step + 1)  # while the device computes
+        loss, norm = found.tolist()
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"loss is {loss.item()} at step {self.step + 1}; {self.folder / 'state.pt'} holds "
+                f"loss is {loss} at step {self.step + 1}; {self.folder / states.STATE} holds "
                 "the last good state. Lower the learning rate, or train with precision fp32"
             )
+        self.update()
+        self.audio_seconds += batch.seconds * self.team.size
+        return loss, norm
+
+    def backward(self, batch: Batch) -> Tensor:
+        """Leave the clipped gradient of a batch; loss and norm over all processes, shape (2,)."""
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        loss = torch.zeros((), device=self.device)
+        pieces = batch.pieces(self.plan.accumulate)
+        for number, piece in enumerate(pieces, 1):
+            last = number == len(pieces)
+            with nullcontext() if last else self.team.silently(self._loss), self._exactly():
+                with self._precision():
+                    share = self._loss(*piece.tensors) / len(pieces)
+                self.scaler.scale(share).backward()
+            loss += share.detach()
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        return torch.stack([self.team.mean(loss), norm])
+
+    def update(self) -> None:
+        """Take the step that the gradient says, and let the moving average follow."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(self.step)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        weight = 1 - config.decay(self.step)
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, weight)
-        return loss.item(), float(norm)
+        follow = get_ema_multi_avg_fn(self.config.decay(self.step))
+        follow([*self.average.parameters()], [*self.model.parameters()], None)
+        self.step += 1
 
-    def _batch_loss(self) -> Tensor:
-        config = self.config
-        generator = step_generator(config.seed, self.step)
-        clean, noisy = self.batches.batch(config.batch_size, generator)
-        self.audio_seconds += clean.numel() / 16_000
-        scale = level(noisy)
-        x0, y = self.spectrogram.forward(clean / scale), self.spectrogram.forward(noisy / scale)
-        sigma = config.draw_sigma(len(clean), generator).to(self.device)
-        on_device = step_generator(config.seed + 1, self.step, self.device)
-        noise = torch.randn(y.shape, dtype=y.dtype, device=self.device, generator=on_device)
-        with self._precision():
-            return denoising_loss(self.model, x0, y, sigma, noise).mean()
+    def _exactly(self) -> AbstractContextManager[Any]:
+        """On a GPU, convolutions whose sums have one order: a resumed run is the same run."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
     def _precision(self) -> torch.autocast | nullcontext[None]:
         if self.config.precision == "fp32":
@@ -216,49 +211,64 @@ class Trainer:
         """Write the checkpoint of the moving average, then the training state, each atomically.
 
         In this order a run that was killed between the two is not taken for a finished one.
+
+        Raises:
+            TrainingError, OSError: the disk is full; what was saved before stays.
         """
+        self.team.from_first(self._save)
+
+    def _save(self) -> None:
         checkpoints.save(self.folder, self.average, self.spectrogram, self.record())
-        state = {
-            "config": asdict(self.config), "step": self.step, "seconds": self.seconds,
-            "audio_seconds": self.audio_seconds, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(), "notes": self.notes,
+        states.write(
+            self.folder,
+            self._settings() | {
+                "step": self.step, "seconds": self.seconds, "audio_seconds": self.audio_seconds,
+                "model": self.model.state_dict(), "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+            },
+        )  # fmt: skip
+
+    def _settings(self) -> dict[str, Any]:
+        model = self.model
+        parts = {
+            "network": getattr(model.network, "config", None), "sde": model.sde,
+            "preconditioning": model.preconditioning, "sigma_range": model.sigma_range,
+            "spectrogram": self.spectrogram,
         }  # fmt: skip
-        temporary = self.folder / "state.pt.part"
-        try:
-            torch.save(state, temporary)
-            os.replace(temporary, self.folder / "state.pt")
-        except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
-            raise TrainingError(
-                f"{temporary}: cannot be written ({error}); free some space and run the same "
-                "command again, it goes on from the last state"
-            ) from None
+        return {
+            "config": asdict(self.config), "notes": self.notes, "parts": self.plan.parts,
+            "design": {name: repr(part) for name, part in parts.items()},
+        }  # fmt: skip
 
     def resume(self) -> bool:
-        """Go on from the folder's state if it has one; returns whether it had."""
-        path = self.folder / "state.pt"
-        if not path.exists():
+        """Go on from the folder's state if it has one; returns whether it had.
+
+        Raises:
+            TrainingError: if the state is damaged, or belongs to a run with other settings.
+        """
+        state = self.team.from_first(self._read)
+        if state is None:
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        notes = state.get("notes", self.notes)  # states of early versions have none
-        made, wanted = state["config"], asdict(self.config)
-        if "mixing" in notes and "mixing" in self.notes:
-            made, wanted = made | notes["mixing"], wanted | self.notes["mixing"]
-        if made != wanted:
-            changed = [key for key, value in wanted.items() if made.get(key) != value]
-            raise TrainingError(
-                f"{path}: made with another {', '.join(changed)}; use the settings it was "
-                "started with, or another folder"
-            )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.audio_seconds = state["audio_seconds"]
-        self.notes = notes
+        self.notes = state.get("notes", self.notes)
         return True
+
+    def _read(self) -> dict[str, Any] | None:
+        state = states.read(self.folder)
+        if state is not None:
+            changed = states.differences(state, self._settings())
+            if changed:
+                raise TrainingError(
+                    f"{self.folder / states.STATE}: made with another {', '.join(changed)}; use "
+                    "the settings it was started with, or another folder"
+                )
+            states.forget_after(self.folder, state["step"])
+        return state
 
     def record(self) -> records.Record:
         """What a model card says of the training, stages before this one included."""
@@ -270,26 +280,3 @@ class Trainer:
             "hardware": describe_device(self.device), "torch": torch.__version__,
         }  # fmt: skip
         return records.follow(record, before) if before else record
-
-    def _log(self, progress: Progress) -> None:
-        path = self.folder / "history.csv"
-        row = {"step": progress.step, "hours": progress.hours, "loss": progress.loss}
-        row |= progress.validation
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
-
-
-def describe_device(device: torch.device) -> str:
-    """The device in words: name of the GPU, or processor and threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = models[0].split(":")[1].strip() if models else name
-    return f"{name}, {torch.get_num_threads()} threads ({device.type})"
