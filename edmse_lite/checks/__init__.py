@@ -1,11 +1,12 @@
 """Checks of what readers write: they name the property that fails, and show no answer.
 
-Chapter: 3 to 13. Each check has its own room; here are all of them.
+Chapter: 3 to 14. Each check has its own room; here are all of them.
 """
 
 from __future__ import annotations
 
 from .answers import check_split, check_wiener
+from .budget import check_budget
 from .judging import check_interval, check_si_sdr
 from .kernel import check_bridge, check_design, check_kernel, check_levels
 from .mismatch import check_kl, check_start
@@ -17,6 +18,7 @@ from .steps import check_denoiser, check_sampler, check_score, check_step
 __all__ = [
     "Report",
     "check_bridge",
+    "check_budget",
     "check_corrector",
     "check_denoiser",
     "check_design",
