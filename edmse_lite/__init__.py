@@ -11,7 +11,8 @@ from typing import Any
 _HOME = {
     "enhancement": ("Enhancer", "enhance_file"),  # chapter 1
     "spectrograms": ("Spectrogram", "SAMPLE_RATE", "level"),  # chapter 2
-    "corpora": ("Corpus", "Clip", "Pair", "folder_pairs"),
+    "corpora": ("Corpus", "Clip", "Pair"),
+    "folders": ("folder_pairs",),
     "mixing": (
         "Mixer",
         "MixingConfig",

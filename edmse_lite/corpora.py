@@ -1,4 +1,4 @@
-"""Where speech and noise come from: the bundled corpus, and folders of clean and noisy pairs.
+"""Where speech and noise come from: the bundled corpus, and files of one's own.
 
 Chapter: 2 (The complex spectrogram as data); the data card describes the corpus.
 """
@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from .spectrograms import SAMPLE_RATE
+
+SILENT = 1e-4
+"""Samples that all lie below this are silence: -80 dB of full scale."""
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 """Suffixes of audio files that a folder is searched for."""
@@ -162,20 +166,36 @@ def read_mono(path: str | Path) -> Tensor:
 
     Chapter: 2.
     """
-    import soundfile
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    with path.open("rb") as file:
+        return decode(file, str(path))
+
+
+def decode(file: BinaryIO, name: str) -> Tensor:
+    """Mono waveform at 16 kHz, shape (T,), of an open audio file.
+
+    Args:
+        file: what a wav, flac, ogg, opus or mp3 file holds.
+        name: what errors call it.
+
+    Raises:
+        ValueError: as for :func:`read_mono`.
+
+    Chapter: 2.
+    """
+    import soundfile
+
     try:
-        data, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (T, channels)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{path}: not readable as audio ({error})") from None
+        data, rate = soundfile.read(file, dtype="float32", always_2d=True)  # (T, channels)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{name}: not readable as audio ({error})") from None
     wave = torch.from_numpy(data).mean(dim=1)  # (T,)
     if not len(wave):
-        raise ValueError(f"{path}: holds no samples; remove the file or write it again")
+        raise ValueError(f"{name}: holds no samples; remove the file or write it again")
     if not wave.isfinite().all():
-        raise ValueError(f"{path}: holds samples that are not finite; mend or remove the file")
+        raise ValueError(f"{name}: holds samples that are not finite; mend or remove the file")
     if rate != SAMPLE_RATE:
         from .resampling import torchaudio
 
@@ -183,50 +203,27 @@ def read_mono(path: str | Path) -> Tensor:
     return wave
 
 
-def folder_pairs(folder: str | Path) -> list[Pair]:
-    """Pairs of a folder that holds ``clean/`` and ``noisy/`` with files of the same names.
+def check_audible(wave: Tensor, name: str) -> None:
+    """Raise a ValueError for a waveform that is silent: below -80 dB of full scale throughout.
 
     Args:
-        folder: the folder; VoiceBank-DEMAND's layout, once its folders are so named.
-
-    Returns:
-        Pairs in the order of their names; the mixture SNR is computed from each pair.
-
-    Raises:
-        FileNotFoundError: if a folder is missing or holds no audio.
-        ValueError: if a file has no partner, the two differ in length, or two files of one folder
-            have the same name; the message names them.
+        wave: waveform, shape (T,).
+        name: what the error calls it.
 
     Chapter: 2.
     """
-    folder = Path(folder)
-    sides = {side: _audio_files(folder / side) for side in ("clean", "noisy")}
-    alone = sides["clean"].keys() ^ sides["noisy"].keys()
-    if alone:
-        raise ValueError(f"{folder}: {sorted(alone)[0]} has no partner in clean/ or noisy/")
-    return [_read_pair(key, sides["clean"][key], sides["noisy"][key]) for key in sides["clean"]]
+    if not float(wave.abs().max()) > SILENT:
+        raise ValueError(f"{name}: is silent; record or copy it again, or remove it")
 
 
-def _audio_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected clean/ and noisy/ beside it")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not found:
-        raise FileNotFoundError(f"{folder}: holds no audio ({', '.join(AUDIO_SUFFIXES)})")
-    named: dict[str, Path] = {}
-    for path in found:
-        first = named.setdefault(str(path.relative_to(folder).with_suffix("")), path)
-        if first != path:
-            raise ValueError(f"{first} and {path} have one name; keep one of them")
-    return named
+def as_16_bit(*waves: Tensor) -> list[Tensor]:
+    """Waveforms as a 16-bit file holds them, int16; one gain for all keeps them below full scale.
 
+    Args:
+        waves: waveforms that belong together, of any shape, full scale is 1.
 
-def _read_pair(key: str, clean_path: Path, noisy_path: Path) -> Pair:
-    clean, noisy = read_mono(clean_path), read_mono(noisy_path)
-    if clean.shape != noisy.shape:
-        raise ValueError(
-            f"{noisy_path}: {len(noisy)} samples, but its clean partner has {len(clean)}"
-        )
-    noise = noisy - clean
-    snr = 10 * torch.log10(clean.square().sum() / noise.square().sum().clamp_min(1e-12))
-    return Pair(key, clean, noisy, float(snr), noise_file=key)
+    Chapter: 2.
+    """
+    peak = max(float(wave.abs().max()) for wave in waves)
+    gain = 1.0 if peak <= 32_767 / 32_768 else 0.99 / peak
+    return [(gain * 32_768 * wave).round().to(torch.int16) for wave in waves]

@@ -9,7 +9,8 @@ import soundfile
 import torch
 from torch.testing import assert_close
 
-from edmse_lite.corpora import Corpus, folder_pairs, read_mono
+from edmse_lite.corpora import Corpus, as_16_bit, read_mono
+from edmse_lite.folders import find_pairs, folder_pairs
 
 CORPUS = Corpus.bundled()
 
@@ -179,3 +180,75 @@ def test_an_empty_file_in_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "noisy" / "a.wav", np.zeros(0))
     with pytest.raises(ValueError, match="a.wav: holds no samples"):
         folder_pairs(tmp_path)
+
+
+def pair(folder: Path, clean: str, noisy: str = "", seconds: float = 0.5) -> None:
+    rng = np.random.default_rng(len(clean))
+    wave = sine(seconds)
+    write(folder / "clean" / f"{clean}.wav", wave)
+    write(folder / "noisy" / f"{noisy or clean}.wav", wave + 0.05 * rng.standard_normal(len(wave)))
+
+
+def test_ears_wham_pairs_are_found_by_their_number(tmp_path: Path) -> None:
+    pair(tmp_path, "p102/00001", "p102/00001_-2.5dB")
+    pair(tmp_path, "p102/00002", "p102/00002_17.0dB")
+    pair(tmp_path, "p103/00003_3.4dB")  # both sides named alike
+    found = find_pairs(tmp_path)
+    assert [each.key for each in found] == ["p102/00001", "p102/00002", "p103/00003_3.4dB"]
+    assert found[0].noisy.name == "00001_-2.5dB.wav"
+    assert [each.read().voice for each in found] == ["p102", "p102", "p103"]
+
+
+def test_two_mixtures_of_one_clean_file_are_not_one_pair(tmp_path: Path) -> None:
+    pair(tmp_path, "00001", "00001_5.0dB")
+    pair(tmp_path, "00001", "00001_10.0dB")
+    with pytest.raises(ValueError, match="00001_5.0dB has no partner"):
+        find_pairs(tmp_path)
+
+
+def test_bad_files_are_refused_or_left_out_by_name(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        pair(tmp_path, name)
+    (tmp_path / "clean" / "b.wav").write_text("these are words")
+    write(tmp_path / "clean" / "c.wav", np.zeros(8_000))
+    (tmp_path / "noisy" / "d.wav").unlink()
+    seen: list[str] = []
+    good = folder_pairs(tmp_path, "skip", seen.append)
+    assert [each.key for each in good] == ["a", "e"]
+    for line, words in zip(
+        seen, ("d has no partner", "b.wav: not readable", "c.wav: is silent"), strict=True
+    ):
+        assert words in line
+    with pytest.raises(ValueError, match="d has no partner"):
+        folder_pairs(tmp_path)
+    pair(tmp_path, "d")
+    with pytest.raises(ValueError, match="b.wav: not readable"):
+        folder_pairs(tmp_path)
+    with pytest.raises(ValueError, match="refuse or skip, not to 'drop'"):
+        folder_pairs(tmp_path, "drop")
+    for name in ("a", "d", "e"):
+        write(tmp_path / "clean" / f"{name}.wav", np.zeros(8_000))
+    with pytest.raises(ValueError, match="no good pair; `edmse corpus check"):
+        folder_pairs(tmp_path, "skip")
+
+
+def test_pairs_csv_tells_what_the_files_do_not(tmp_path: Path) -> None:
+    pair(tmp_path, "a")
+    pair(tmp_path, "b")
+    (tmp_path / "pairs.csv").write_text("key,snr,noise_type,noise_file\na,7.5,rain,r1\n")
+    first, second = folder_pairs(tmp_path)
+    assert (first.snr, first.noise_type, first.noise_file) == (7.5, "rain", "r1")
+    assert abs(second.snr - 17) < 0.5 and second.noise_file == "b"
+    (tmp_path / "pairs.csv").write_text("name,snr\na,7.5\n")
+    with pytest.raises(ValueError, match="pairs.csv: no column key"):
+        folder_pairs(tmp_path)
+
+
+def test_16_bits_keep_a_pair_together() -> None:
+    wave = torch.from_numpy(sine()).float()
+    exact = (wave * 32_768).round() / 32_768
+    (kept,) = as_16_bit(exact)
+    assert_close(kept.float() / 32_768, exact, rtol=0, atol=0)
+    loud, quiet = as_16_bit(4 * wave, wave)
+    assert abs(int(loud.abs().max()) - 0.99 * 32_768) < 2
+    assert_close(loud.float(), 4 * quiet.float(), rtol=0, atol=3)
