@@ -208,6 +208,22 @@ def test_read_outs_are_those_of_the_options_and_the_process_snr_is_the_library_s
         assert estimate == {"src": "b", "sigma": step["sigma"], "db": step["estimate_db"]}
 
 
+def test_every_clip_of_hear_sigma_has_a_sentence_on_what_is_heard() -> None:
+    module = json.dumps((EXPLORABLES / "hear_sigma.mjs").as_uri())
+    script = (
+        f"import {{ heardAt }} from {module};"
+        "const at = Array.from({ length: 81 }, (_, i) => i - 40);"
+        "const texts = (kind) => at.map((snr) => heardAt(kind, snr));"
+        "console.log(JSON.stringify(['state', 'estimate'].map(texts)));"
+    )
+    command = [shutil.which("node"), "--input-type=module", "-e", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    state, estimate = json.loads(result.stdout)
+    assert all("voice" in text or "syllables" in text for text in state + estimate)
+    assert [len(dict.fromkeys(texts)) for texts in (state, estimate)] == [4, 3]
+    assert "roar" in state[0] and "roar" not in state[-1] and "mean" in estimate[0]
+
+
 def picture(shade: int) -> str:
     file = io.BytesIO()
     Image.new("L", (8, 4), shade).save(file, format="png")
@@ -256,6 +272,7 @@ def test_read_outs_follow_the_step_and_nothing_is_fetched_before_a_tap(bench) ->
         snr = f"{20 * np.log10(0.1 / step['sigma']):.1f}".replace("-", "−")
         expected = f"σ = {step['sigma']:.3f}, process SNR {snr} dB. SI-SDR of xₜ: {shown} dB."
         assert readout.inner_text() == expected
+        assert bench.locator(".ed-heard").inner_text().startswith("What is heard: ")
         for image, kind in zip(bench.locator(".ed-beside img").all(), (1, 0), strict=True):
             assert image.get_attribute("src") == picture(10 * i + kind), "both follow the slider"
             assert f"step {i + 1} of 3" in image.get_attribute("alt")

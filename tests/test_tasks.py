@@ -139,6 +139,9 @@ def test_the_roar_becomes_the_voice(visit) -> None:
             drag(box, "Step", step)
             assert f"SI-SDR of {symbol}: {expected} dB." in readout.inner_text()
             assert box.locator(".ed-beside img").count() == 2
+            roars = kind == "the state" and step == 1
+            heard = box.locator(".ed-heard").inner_text()
+            assert ("roar" in heard) == roars and ("The voice" in heard) != roars
     both = {}
     for kind, symbol in (("the state", "xₜ"), ("the estimate", "y + D")):
         box.get_by_role("button", name=kind).click()
@@ -146,6 +149,9 @@ def test_the_roar_becomes_the_voice(visit) -> None:
         both[symbol] = float(found[1].replace("−", "-"))
     assert abs(both["xₜ"] - both["y + D"]) < 1, "at the last step nearly no difference"
     before = readout.inner_text()
+    box.get_by_text("Transcript").click()
+    options = json.loads(box.evaluate("(e) => e.parentElement.dataset.edmseOptions"))
+    assert box.get_by_text(options["transcript"]).is_visible()
     box.get_by_text("More: volume").click()
     drag(box, "Volume", 30)
     assert readout.inner_text() == before, "loudness changes no read-out"

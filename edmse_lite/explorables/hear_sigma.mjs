@@ -17,6 +17,18 @@ export const pick = (steps, index, kind) => ({
 // Process SNR in dB: the power of r over that of the diffusion noise, in x̃ and in x_t alike.
 export const processSnr = (rms, sigma) => 20 * Math.log10(rms / sigma);
 
+// What is heard, by the process SNR below which it is so: words for a voice, whatever the recording.
+const HEARD = {
+  state: [[-12, "A steady roar; no voice can be made out."],
+    [-3, "A roar, with the loudest syllables in it."],
+    [7, "The voice, in a hiss that fills its pauses."],
+    [Infinity, "The voice, with a faint hiss in its pauses."]],
+  estimate: [[-9, "The voice in quiet pauses, its consonants dull: a mean of many answers."],
+    [3, "The voice; its consonants become sharper."],
+    [Infinity, "The voice with sharper consonants, and a faint residue in its pauses: one answer."]],
+};
+export const heardAt = (kind, snr) => HEARD[kind].find(([below]) => snr < below)[1];
+
 const KINDS = [["xₜ: the state", "state", "xₜ"], ["y + D: the estimate", "estimate", "y + D"]];
 
 let count = 0;
@@ -39,6 +51,7 @@ function render({ model, el }) {
   const audio = element("audio", { preload: "none", className: "ed-audio" });
   const readout = element("p", { className: "ed-readout" });
   readout.setAttribute("role", "status");
+  const heard = element("p", { className: "ed-heard" });
   const place = slider("Step", { min: 1, max: steps.length, step: 1, value: 1 }, () => choose());
   const volume = slider("Volume, %", { min: 10, max: 100, step: 10, value: 100 }, () => {
     audio.volume = volume.input.value / 100;
@@ -69,7 +82,7 @@ function render({ model, el }) {
   const row = element("div", { className: "ed-row" }, ...kinds.map(([, button]) => button), toggle);
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
   const box = element("div", { className: "ed-box ed-hear" },
-    element("p", { className: "ed-title", textContent: title }), tasks, readout, place.root, beside, row, words, more, audio);
+    element("p", { className: "ed-title", textContent: title }), tasks, readout, place.root, beside, row, heard, words, more, audio);
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
   el.append(box);
@@ -80,6 +93,7 @@ function render({ model, el }) {
     place.input.setAttribute("aria-valuetext", `${place.output.value}, σ = ${show(chosen.sigma, 3)}`);
     const snr = processSnr(model.get("rms") ?? 0.1, chosen.sigma), now = steps[place.input.value - 1];
     readout.textContent = `σ = ${show(chosen.sigma, 3)}, process SNR ${show(snr, 1)} dB. SI-SDR of ${KINDS.find(([, name]) => name === kind)[2]}: ${show(chosen.db, 1)} dB.`;
+    heard.textContent = `What is heard: ${heardAt(kind, snr)}`;
     kinds.forEach(([name, button]) => button.setAttribute("aria-pressed", String(name === kind)));
     for (const { name, symbol, image, figure } of pictures) {
       figure.style.borderColor = name === kind ? "var(--ed-accent)" : "transparent";
