@@ -14,9 +14,11 @@ from .report import Report
 from .samplers import check_corrector, check_edm, check_grid
 from .scales import check_preconditioning, check_sigma_data
 from .steps import check_denoiser, check_sampler, check_score, check_step
+from .training import check_average, check_loss
 
 __all__ = [
     "Report",
+    "check_average",
     "check_bridge",
     "check_budget",
     "check_corrector",
@@ -28,6 +30,7 @@ __all__ = [
     "check_kernel",
     "check_kl",
     "check_levels",
+    "check_loss",
     "check_preconditioning",
     "check_sampler",
     "check_score",

@@ -25,11 +25,12 @@ from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
 from .mismatch import shares, starts
 from .processes import bands, smooth
 from .samplers import against, beside, slopes, stops
+from .training import influence, stages, unet
 
 __all__ = [
     "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "beside", "caught",
     "channels", "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
-    "half_widths", "orders", "over_axis", "over_calls", "over_delay", "over_groups", "panels",
-    "path", "paths", "png", "shares", "slopes", "smooth", "spectrograms", "starts", "stops",
-    "style", "thumbnail", "traces", "tradeoff",
+    "half_widths", "influence", "orders", "over_axis", "over_calls", "over_delay", "over_groups",
+    "panels", "path", "paths", "png", "shares", "slopes", "smooth", "spectrograms", "stages",
+    "starts", "stops", "style", "thumbnail", "traces", "tradeoff", "unet",
 ]  # fmt: skip
