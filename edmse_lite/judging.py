@@ -176,7 +176,7 @@ def metric_line(metric: metrics.Metric) -> str:
     span = f"{metric.low:g} … {metric.high:g}".replace("inf", "∞").replace("-", "−")
     return (
         f"* **{metric.title}**: {span} ({metric.unit}), {metric.direction}. "
-        f"Blind to: {metric.blind_to}. *{metric.source}.*"
+        f"Blind to: {metric.blind_to}."
     )
 
 

@@ -79,10 +79,10 @@ METRICS = (
            "polarity, overall level, a constant delay; does not know which word was said; "
            "not made for processing that invents speech", "ITU-T P.862.2 (2007)"),
     Metric("estoi", "ESTOI", -1.0, 1.0, "correlation", True,
-           "polarity, level and a fixed equaliser; noise in pauses (silent frames are cut out); "
+           "polarity, level and a fixed equaliser; what fills pauses (silent frames are cut); "
            "above 4.3 kHz", "Jensen, Taal 2016, doi 10.1109/TASLP.2016.2585878"),
     Metric("snr", "SNR", -_INF, _INF, "dB", True,
-           "perception: counts a wrong level, a delay of one sample or a phase shift as noise",
+           "perception: counts a wrong level, a delay of one sample or a phase shift as distortion",
            "energy of the clean signal over energy of the error"),
     Metric("si_sdr", "SI-SDR", -_INF, _INF, "dB", True,
            "level, polarity and the order of its arguments; perception: loud low frequencies "
