@@ -30,6 +30,15 @@ examples:
 Rate, channels and length stay as they are. The model works at 16 kHz: what lies above 8 kHz
 is lost. The same seed, device and input give the same output.
 """
+TRAIN_HELP = """\
+examples:
+  edmse train compact
+  edmse train compact --profile                                       how fast is this machine?
+  torchrun --nproc_per_node 8 -m edmse_lite train compact --batch 512 --parts 8 --precision bf16
+  accelerate launch --multi_gpu --num_processes 8 -m edmse_lite train compact --batch 512 --parts 8
+
+A run goes on where it was stopped, also with another number of processes.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,24 +108,56 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(adder: argparse._SubParsersAction) -> None:
-    parser = adder.add_parser("train", help="train a score model on the bundled corpus")
+    parser = adder.add_parser(
+        "train", help="train a score model", epilog=TRAIN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("name", choices=TRAINABLE, help="what to train")
     parser.add_argument(
         "--out", type=Path,
         help="folder of the run; one that was stopped goes on (default runs/NAME)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimiser steps of the whole run")
-    parser.add_argument("--batch", type=int, help="mixtures a step")
+    parser.add_argument("--batch", type=int, help="mixtures a step, over all processes")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the arithmetic")
     parser.add_argument("--seed", type=int, help="of everything random")
     parser.add_argument("--warm-start", type=Path, metavar="FOLDER", help="begin with its weights")
+    _add_scale(parser)
     parser.set_defaults(run=commands.train)
+
+
+def _add_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accumulate", type=int, default=1, metavar="N",
+        help="take the batch of each process in N pieces, to save memory",
+    )  # fmt: skip
+    parser.add_argument(
+        "--parts", type=int, default=1, metavar="N",
+        help="draw a batch in N parts; N processes then mix one each, and not all of it",
+    )  # fmt: skip
+    parser.add_argument("--compile", action="store_true", help="the network by torch.compile")
+    parser.add_argument(
+        "--corpus", type=Path, metavar="MANIFEST",
+        help="CSV file of recordings, columns as in edmse_lite/corpus (default: the bundled ones)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bad-audio", choices=("refuse", "skip"), default="refuse",
+        help="what to do about recordings that are missing, damaged or silent",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", action="store_true", help="measure a few steps, print a table, keep nothing"
+    )
 
 
 def _add_evaluate(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("evaluate", help="score a model on the evaluation sets")
     parser.add_argument("--sets", nargs="+", default=["matched", "unseen"], metavar="SET")
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FOLDER",
+        help="pairs of your own in place of the sets: a folder with clean/ and noisy/ in it",
+    )  # fmt: skip
+    _add_bad(parser)
     parser.add_argument(
         "--standard", action="store_true",
         help="all that the results page shows: four sets, baselines, EDM and PC, and a model card",
@@ -142,10 +183,52 @@ def _add_evaluate(adder: argparse._SubParsersAction) -> None:
 
 
 def _add_corpus(adder: argparse._SubParsersAction) -> None:
-    parser = adder.add_parser("corpus", help="show the bundled corpus and its licences")
+    parser = adder.add_parser(
+        "corpus", help="show the bundled corpus and its licences; fetch, check and pack others"
+    )
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write evaluation sets as wav")
     parser.add_argument("--sets", nargs="+", metavar="SET", help="which sets; default all")
     parser.set_defaults(run=commands.corpus)
+    below = parser.add_subparsers(metavar="get | check | pack")
+    _add_get(below)
+    check = below.add_parser("check", help="read every pair of a folder or shards; name bad ones")
+    check.add_argument("folder", type=Path, help="with clean/ and noisy/ in it, or with shards")
+    check.set_defaults(run=commands.check)
+    pack = below.add_parser("pack", help="write a folder of pairs as WebDataset shards (tar files)")
+    pack.add_argument("folder", type=Path, help="with clean/ and noisy/ in it")
+    pack.add_argument("shards", type=Path, help="new folder")
+    pack.add_argument("--megabytes", type=float, default=256, help="of a shard (default 256)")
+    pack.add_argument("--seed", type=int, default=0, help="of the order of the pairs")
+    _add_bad(pack)
+    pack.set_defaults(run=commands.pack)
+
+
+def _add_get(adder: argparse._SubParsersAction) -> None:
+    parser = adder.add_parser("get", help="fetch a corpus; a run that was stopped goes on")
+    parser.add_argument("name", choices=("voicebank-demand",), help="which; doi 10.7488/ds/2117")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="default: its name")
+    parser.add_argument(
+        "--from", dest="base", default="", metavar="URL",
+        help="address of a folder with copies of the archives (default Edinburgh DataShare)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sha256", nargs="+", default=[], metavar="NAME=HASH",
+        help="what archives must have; else what came first is recorded",
+    )  # fmt: skip
+    parser.add_argument(
+        "--only", nargs="+", choices=("train", "test"), default=["train", "test"],
+        help="test alone is enough to evaluate; train has the validation voices too",
+    )  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="keep the archives")
+    _add_bad(parser)
+    parser.set_defaults(run=commands.get)
+
+
+def _add_bad(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bad", choices=("refuse", "skip"), default="refuse",
+        help="what to do about files that are missing, damaged or silent; all are named",
+    )  # fmt: skip
 
 
 def _add_export(adder: argparse._SubParsersAction) -> None:

@@ -167,7 +167,6 @@ class Team(Alone):
         """End the connection, once all have come so far."""
         self._accelerator.wait_for_everyone()
         self._accelerator.end_training()
-        torch.distributed.destroy_process_group()
 
 
 def join(device: torch.device | str = "cpu") -> Alone:

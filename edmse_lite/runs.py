@@ -5,19 +5,23 @@ Chapter: 10 (The compact score model, trained on a GPU).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from . import checkpoints, recipes
+from .batches import Batches
 from .denoisers import ScoreModel
+from .intake import take
 from .mixing import Mixer, evaluation_set
 from .networks import CompactUNet
+from .parallel import Alone, Plan
 from .records import Record
 from .spectrograms import Spectrogram
-from .training import Batches, Progress, Trainer
+from .training import Progress, Trainer
 
 
 def start(
@@ -27,6 +31,11 @@ def start(
     warm_start: str | Path | None = None,
     batches: Batches | None = None,
     command: str = "",
+    team: Alone | None = None,
+    plan: Plan | None = None,
+    corpus: str | Path | None = None,
+    bad_audio: str = "refuse",
+    tell: Callable[[str], None] | None = None,
 ) -> Trainer:
     """Make the trainer of a recipe, with its data, at its first step.
 
@@ -35,19 +44,30 @@ def start(
         folder: receives the training state, the history and the checkpoint.
         device: where to train.
         warm_start: name or folder of a checkpoint whose weights to begin with.
-        batches: source of mixtures; default: the bundled corpus, mixed as the recipe says.
+        batches: source of mixtures; default: a corpus, mixed as the recipe says.
         command: the command line, for the record.
+        team: the processes that train together; ``device`` is then the team's.
+        plan: how the work of a step is divided.
+        corpus: manifest of the recordings; default: the bundled corpus.
+        bad_audio: ``refuse`` or ``skip`` bad recordings of ``corpus``.
+        tell: is given a line for each recording that is skipped.
 
     Raises:
         CheckpointError: a ``warm_start`` that is missing, damaged, or of another size.
+        TrainingError: a batch that cannot be divided so, or bad recordings.
 
     Chapter: 10.
     """
+    device = team.device if team else device
     torch.manual_seed(recipe.training.seed)  # the weights at the start
     network = CompactUNet(recipe.network)
     notes: Record = {"command": command}
     if batches is None:
         notes["mixing"] = asdict(recipe.mixing)
+        batches, found = _source(recipe, device, corpus, bad_audio)
+        notes |= found
+        for fault in found.get("skipped", []) if tell else []:
+            tell(f"skipped: {fault}")
     if warm_start is not None:
         notes["before"] = _warm(network, warm_start)
     network = network.to(device, memory_format=torch.channels_last)
@@ -55,11 +75,13 @@ def start(
     return Trainer(
         model.to(device),
         Spectrogram(),
-        batches or Mixer.bundled(recipe.mixing, device),
+        batches,
         recipe.training,
         folder,
         evaluation_set("valid", 24),
         notes,
+        team,
+        plan,
     )
 
 
@@ -69,11 +91,13 @@ def train(
     device: torch.device | str = "cpu",
     warm_start: str | Path | None = None,
     command: str = "",
+    **how: Any,
 ) -> Iterator[Progress]:
-    """Train a recipe on the bundled corpus, or go on where the folder's run stopped.
+    """Train a recipe, or go on where the folder's run stopped.
 
     Args:
         recipe, folder, device, warm_start, command: as for :func:`start`.
+        how: its other arguments: team, plan, corpus, bad_audio, tell.
 
     Returns:
         One :class:`~edmse_lite.training.Progress` a step.
@@ -84,9 +108,19 @@ def train(
 
     Chapter: 10.
     """
-    trainer = start(recipe, folder, device, warm_start, command=command)
+    trainer = start(recipe, folder, device, warm_start, command=command, **how)
     trainer.resume()
     return trainer.run()
+
+
+def _source(
+    recipe: recipes.Recipe, device: torch.device | str, corpus: str | Path | None, bad_audio: str
+) -> tuple[Batches, Record]:
+    """Mixtures of a corpus, and what the record says of it."""
+    if corpus is None:
+        return Mixer.bundled(recipe.mixing, device), {}
+    taken = take(corpus, recipe.mixing, device, bad_audio)
+    return taken.mixer, {"corpus": taken.name, "skipped": list(taken.skipped)}
 
 
 def _warm(network: CompactUNet, warm_start: str | Path) -> Record:

@@ -106,7 +106,8 @@ def _settings(state: dict[str, Any]) -> dict[str, Any]:
     notes = state.get("notes", {})  # states of early versions have none
     if "mixing" in notes:
         found |= asdict(MixingConfig()) | notes["mixing"]
-    return found | {"corpus": notes.get("corpus", "bundled")}
+    corpus = {"corpus": notes.get("corpus", "bundled"), "skipped": notes.get("skipped", [])}
+    return found | corpus
 
 
 def log(folder: Path, row: dict[str, float]) -> None:

@@ -158,7 +158,7 @@ class Trainer:
         for number, piece in enumerate(pieces, 1):
             last = number == len(pieces)
             with nullcontext() if last else self.team.silently(self._loss), self._exactly():
-                with self._precision():
+                with self.precision():
                     share = self._loss(*piece.tensors) / len(pieces)
                 self.scaler.scale(share).backward()
             loss += share.detach()
@@ -182,7 +182,8 @@ class Trainer:
             return nullcontext()
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
-    def _precision(self) -> torch.autocast | nullcontext[None]:
+    def precision(self) -> AbstractContextManager[Any]:
+        """Context in which the network computes in the precision of the run."""
         if self.config.precision == "fp32":
             return nullcontext()
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.config.precision]

@@ -342,7 +342,7 @@ def test_a_model_is_trained(here: Path, capfd, monkeypatch) -> None:
 
     seen = {}
 
-    def train(recipe, folder, device, warm_start, command):
+    def train(recipe, folder, device, warm_start, command, **how):
         seen.update(vars(recipe.training), folder=folder, command=command)
         yield training.Progress(1, 0.5, 1.0, 0.1, {})
         yield training.Progress(2, 0.25, 1.0, 0.1, {"pesq": 1.5})
