@@ -229,6 +229,12 @@ def test_the_design_effect_and_the_spread_predict_simulated_means() -> None:
     assert np.std(means) * 40**0.5 == pytest.approx(coverage.between(values, files), rel=0.06)
 
 
+@pytest.mark.parametrize(("clips", "rho"), [(1, 0.5), (4, 0.5), (5, 0.0), (3, 1.0)])
+def test_equal_recordings_have_the_design_effect_of_the_formula(clips: int, rho: float) -> None:
+    expected = 1 + (clips - 1) * rho
+    assert coverage.simulated_effect(clips, rho) == pytest.approx(expected, rel=0.04)
+
+
 def test_independent_clips_have_no_design_effect() -> None:
     values = np.random.default_rng(1).standard_normal(4000)
     rho, effect = coverage.alike(values, [i // 4 for i in range(4000)])
