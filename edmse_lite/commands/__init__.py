@@ -6,10 +6,21 @@ Chapter: 1 (A noisy recording, enhanced).
 """
 
 from .common import CommandError, complain
-from .corpus import corpus
+from .corpus import check, corpus, get, pack
 from .enhance import enhance
 from .evaluate import evaluate
 from .export import export
 from .train import train
 
-__all__ = ["CommandError", "complain", "corpus", "enhance", "evaluate", "export", "train"]
+__all__ = [
+    "CommandError",
+    "check",
+    "complain",
+    "corpus",
+    "enhance",
+    "evaluate",
+    "export",
+    "get",
+    "pack",
+    "train",
+]

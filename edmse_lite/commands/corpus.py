@@ -1,4 +1,4 @@
-"""``edmse corpus``: what there is, and the evaluation sets as files.
+"""``edmse corpus``: what there is, evaluation sets as files, and other corpora.
 
 Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 """
@@ -6,12 +6,21 @@ Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 from __future__ import annotations
 
 import csv
+import sys
 from argparse import Namespace
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .common import CommandError, check_sets
+from .common import FAILED, CommandError, check_sets, complain
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edmse_lite.voicebank import Progress
+
+INTERRUPTED = 130  # exit code
 
 def corpus(args: Namespace) -> int:
     """Print what the bundled corpus holds, or write evaluation sets as folders of wav files."""
@@ -30,9 +39,8 @@ def corpus(args: Namespace) -> int:
     for licence, count in Counter(clip.licence for clip in clips).most_common():
         authors = {clip.author for clip in clips.where(licence=licence)}
         print(f"{licence:14} {count:6} {len(authors):8}")
-    print(f"\nauthor, source and licence of each clip: {Path(__file__).parent / 'corpus'}")
+    print(f"\nauthor, source and licence of each clip: {Path(__file__).parents[1] / 'corpus'}")
     return 0
-
 
 
 def _write_sets(folder: Path, names: list[str] | None) -> int:
@@ -43,7 +51,7 @@ def _write_sets(folder: Path, names: list[str] | None) -> int:
 
     names = names or list(EVALUATION_SETS)
     check_sets(names)
-    facts = ("key", "snr", "voice", "noise_type", "noise_file", "language", "text")
+    facts = ("key", "snr", "voice", "noise_type", "noise_file", "language", "text", "whole")
     try:
         for name in names:
             pairs = evaluation_set(name)
@@ -62,4 +70,122 @@ def _write_sets(folder: Path, names: list[str] | None) -> int:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"{folder}: cannot be written ({error.strerror})") from None
+    return 0
+
+
+def get(args: Namespace) -> int:
+    """Fetch VoiceBank-DEMAND, bring it to 16 kHz and split it; a run that was stopped goes on."""
+    from edmse_lite import archives, voicebank
+    from edmse_lite.downloads import DownloadError
+
+    folder = args.to or Path(args.name)
+    try:
+        order = voicebank.Order(
+            tuple(args.only), args.base, _hashes(args.sha256), args.bad, args.keep
+        )
+        with _bars() as progress:
+            counts = voicebank.get(folder, order, progress, _tell)
+        for split, count in counts.items():
+            print(f"{split}: {count} pairs")
+        print(f"in {folder}. The archives had these SHA-256:")
+        for name, facts in archives.recorded(folder).items():
+            print(f"{facts['sha256']}  {name}")
+    except (DownloadError, ValueError, OSError) as error:
+        raise CommandError(str(error)) from None
+    except KeyboardInterrupt:
+        complain("interrupted; run the same command again, it goes on from there")
+        return INTERRUPTED
+    return 0
+
+
+def _hashes(given: list[str]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise CommandError(f"--sha256 {each}: expected NAME=HASH, such as a.zip=0123…")
+        found[name] = value
+    return found
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """One bar for what is being done, on a terminal; bytes for what is fetched."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        if what not in bars:
+            for bar in bars.values():
+                bar.close()
+            scale = {"unit": "B", "unit_scale": True} if what.startswith("fetch") else {}
+            bars[what] = tqdm(desc=what, initial=done, disable=None, **scale)
+        bars[what].total = total
+        bars[what].update(max(done - bars[what].n, 0))
+
+    try:
+        yield progress
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def _tell(line: str) -> None:
+    print(f"edmse: left out: {line}", file=sys.stderr)
+
+
+def check(args: Namespace) -> int:
+    """Read every pair of a folder, or of shards; name the bad ones."""
+    from edmse_lite.feeds import is_shards
+    from edmse_lite.folders import find_pairs, read_pairs
+    from edmse_lite.shards import Piece, ShardError
+    from edmse_lite.sources import Shards
+
+    faults: list[str] = []
+    good, seconds = 0, 0.0
+    try:
+        if is_shards(args.folder):
+            found = Shards.at(args.folder, "skip", faults.append)
+            pairs = (
+                pair
+                for number, shard in enumerate(found.shards)
+                for pair in found.pairs(Piece(number, 0, shard.pairs))
+            )
+        else:
+            files = find_pairs(args.folder, "skip", faults.append)
+            pairs = read_pairs(files, "skip", faults.append)
+        for pair in pairs:
+            good, seconds = good + 1, seconds + len(pair.clean) / 16_000
+    except (ShardError, ValueError, OSError) as error:
+        raise CommandError(str(error)) from None
+    for fault in faults:
+        print(fault)
+    print(f"{args.folder}: {good} good pairs, {seconds / 3600:.2f} h")
+    if faults:
+        complain(f"{args.folder}: {len(faults)} bad files, named above; mend or remove them")
+        return FAILED
+    return 0
+
+
+def pack(args: Namespace) -> int:
+    """Write a folder of pairs as shards, in random order."""
+    from tqdm import tqdm
+
+    from edmse_lite import shards
+    from edmse_lite.folders import find_pairs, read_pairs
+
+    try:
+        files = shards.shuffled(find_pairs(args.folder, args.bad, _tell), args.seed)
+        with tqdm(total=len(files), unit="pair", disable=None) as bar:
+            made = shards.pack(
+                read_pairs(files, args.bad, _tell), args.shards, args.megabytes,
+                lambda pair: bar.update(),
+            )  # fmt: skip
+    except (shards.ShardError, ValueError, OSError) as error:
+        raise CommandError(str(error)) from None
+    count = f"{len(made)} shard" + "s" * (len(made) > 1)
+    megabytes = sum(each.bytes for each in made) / 1e6
+    pairs = sum(each.pairs for each in made)
+    print(f"{args.shards}: {pairs} pairs in {count}, {megabytes:.1f} MB")
     return 0

@@ -6,13 +6,16 @@ Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 from __future__ import annotations
 
 import math
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import CommandError, check_sets, device_of, sampler_of
 
 if TYPE_CHECKING:
+    from edmse_lite.corpora import Pair
     from edmse_lite.studies import Row
     from edmse_lite.systems import System
 
@@ -22,7 +25,6 @@ def evaluate(args: Namespace) -> int:
     from tqdm import tqdm
 
     from edmse_lite import studies
-    from edmse_lite.mixing import evaluation_set
 
     if args.standard or args.thorough:
         return _evaluate_all(args)
@@ -32,7 +34,7 @@ def evaluate(args: Namespace) -> int:
     if args.out and args.out.is_dir():
         raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
     systems = _systems(args)  # first: a wrong name should not cost the time of mixing
-    sets = {name: evaluation_set(name) for name in args.sets}
+    sets = _sets(args)
     jobs = studies.jobs(systems, sets, range(args.seeds))
     try:
         with tqdm(total=len(jobs), unit="clip", disable=None) as bar:
@@ -47,6 +49,23 @@ def evaluate(args: Namespace) -> int:
         cells = [_mean(some, score) for score in ("pesq", "estoi", "si_sdr")]
         print(f"{name:14} {system:16} " + " ".join(f"{cell:>22}" for cell in cells))
     return 0
+
+
+def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
+    """Fixed evaluation sets, or the pairs of a folder under its name."""
+    from edmse_lite.folders import folder_pairs
+    from edmse_lite.mixing import evaluation_set
+
+    if not args.pairs:
+        return {name: evaluation_set(name) for name in args.sets}
+
+    def tell(line: str) -> None:
+        print(f"edmse: left out: {line}", file=sys.stderr)
+
+    try:
+        return {args.pairs.resolve().name: folder_pairs(args.pairs, args.bad, tell)}
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
 
 
 def _systems(args: Namespace) -> list[System]:
