@@ -138,8 +138,9 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--compile", action="store_true", help="the network by torch.compile")
     parser.add_argument(
-        "--corpus", type=Path, metavar="MANIFEST",
-        help="CSV file of recordings, columns as in edmse_lite/corpus (default: the bundled ones)",
+        "--corpus", metavar="PLACE",
+        help="CSV file of recordings, columns as in edmse_lite/corpus; or a folder of pairs; or "
+        "shards: a folder, http://…, s3://… (default: the bundled recordings)",
     )  # fmt: skip
     parser.add_argument(
         "--bad-audio", choices=("refuse", "skip"), default="refuse",

@@ -5,6 +5,7 @@ Chapter: 10 (The compact score model, trained on a GPU).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,6 +171,25 @@ class ShardBatches:
         return clean, noisy
 
 
+@dataclass(frozen=True)
+class Feed:
+    """Pairs as training takes them.
+
+    Args:
+        batches: draws crops of them.
+        name: of the place, and the start of a SHA-256: another corpus, another name.
+        skipped: a line on each bad file that was left out at once.
+        valid: pairs for validation, where the place has some.
+
+    Chapter: 10.
+    """
+
+    batches: PairBatches | ShardBatches
+    name: str
+    skipped: tuple[str, ...] = ()
+    valid: tuple[Pair, ...] = ()
+
+
 def is_shards(place: str | Path) -> bool:
     """Whether a place is one of shards: an address, or a folder with an index or tar files.
 
@@ -179,7 +199,15 @@ def is_shards(place: str | Path) -> bool:
     return bool(REMOTE.match(str(place))) or (path / INDEX).is_file() or any(path.glob("*.tar"))
 
 
-def open_batches(
+def is_pairs(place: str | Path) -> bool:
+    """Whether a place is one of shards, or a folder of pairs with or without ``train/``.
+
+    Chapter: 10.
+    """
+    return is_shards(place) or (_inner(place, "train") / "clean").is_dir()
+
+
+def open_feed(
     place: str | Path,
     seconds: float = 2.0,
     device: torch.device | str = "cpu",
@@ -189,7 +217,7 @@ def open_batches(
     seed: int = 0,
     bad: str = "refuse",
     report: Report | None = None,
-) -> PairBatches | ShardBatches:
+) -> Feed:
     """Batches of a folder of pairs, which stay in memory, or of shards, which are read as needed.
 
     Args:
@@ -199,17 +227,26 @@ def open_batches(
         device: where the batches go.
         rank, ranks, workers, seed: for shards, see :class:`ShardBatches`.
         bad: what to do with bad files: ``refuse`` or ``skip``.
-        report: called with a line on what is left out.
+        report: called with a line on what is left out of shards, when it is met.
 
     Raises:
         ShardError, ValueError, FileNotFoundError: there are none, or a bad one is refused.
 
     Chapter: 10.
     """
+    last = str(place).rstrip("/").rpartition("/")[2]
     if is_shards(place):
         found = Shards.at(place, bad, report)
-        return ShardBatches(found, seconds, rank, ranks, workers, seed, device)
-    return PairBatches(folder_pairs(_inner(place, "train"), bad, report), seconds, device)
+        batches = ShardBatches(found, seconds, rank, ranks, workers, seed, device)
+        return Feed(batches, f"{last} {_digest(found.shards)}", valid=valid_pairs(place))
+    skipped: list[str] = []
+    pairs = folder_pairs(_inner(place, "train"), bad, skipped.append)
+    name = f"{last} {_digest([(pair.key, len(pair.clean)) for pair in pairs])}"
+    return Feed(PairBatches(pairs, seconds, device), name, tuple(skipped), valid_pairs(place))
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
 def valid_pairs(place: str | Path, size: int = 24, seconds: float = 4.0) -> tuple[Pair, ...]:

@@ -14,13 +14,17 @@ import torch
 
 from . import checkpoints, recipes
 from .batches import Batches
+from .corpora import Pair
 from .denoisers import ScoreModel
+from .feeds import is_pairs, open_feed
 from .intake import take
 from .mixing import Mixer, evaluation_set
 from .networks import CompactUNet
 from .parallel import Alone, Plan
 from .records import Record
+from .shards import ShardError
 from .spectrograms import Spectrogram
+from .states import TrainingError
 from .training import Progress, Trainer
 
 
@@ -48,7 +52,8 @@ def start(
         command: the command line, for the record.
         team: the processes that train together; ``device`` is then the team's.
         plan: how the work of a step is divided.
-        corpus: manifest of the recordings; default: the bundled corpus.
+        corpus: manifest of the recordings, a folder of pairs, or a place of shards (see
+            :func:`edmse_lite.feeds.open_feed`); default: the bundled corpus.
         bad_audio: ``refuse`` or ``skip`` bad recordings of ``corpus``.
         tell: is given a line for each recording that is skipped.
 
@@ -62,9 +67,9 @@ def start(
     torch.manual_seed(recipe.training.seed)  # the weights at the start
     network = CompactUNet(recipe.network)
     notes: Record = {"command": command}
+    valid: tuple[Pair, ...] = ()
     if batches is None:
-        notes["mixing"] = asdict(recipe.mixing)
-        batches, found = _source(recipe, device, corpus, bad_audio)
+        batches, found, valid = _source(recipe, team or Alone(device), corpus, bad_audio, tell)
         notes |= found
         for fault in found.get("skipped", []) if tell else []:
             tell(f"skipped: {fault}")
@@ -78,7 +83,7 @@ def start(
         batches,
         recipe.training,
         folder,
-        evaluation_set("valid", 24),
+        valid or evaluation_set("valid", 24),
         notes,
         team,
         plan,
@@ -114,13 +119,29 @@ def train(
 
 
 def _source(
-    recipe: recipes.Recipe, device: torch.device | str, corpus: str | Path | None, bad_audio: str
-) -> tuple[Batches, Record]:
-    """Mixtures of a corpus, and what the record says of it."""
+    recipe: recipes.Recipe,
+    team: Alone,
+    corpus: str | Path | None,
+    bad_audio: str,
+    tell: Callable[[str], None] | None,
+) -> tuple[Batches, Record, tuple[Pair, ...]]:
+    """Mixtures of a corpus, what the record says of it, and its own pairs for validation."""
+    mixing: Record = {"mixing": asdict(recipe.mixing)}
     if corpus is None:
-        return Mixer.bundled(recipe.mixing, device), {}
-    taken = take(corpus, recipe.mixing, device, bad_audio)
-    return taken.mixer, {"corpus": taken.name, "skipped": list(taken.skipped)}
+        return Mixer.bundled(recipe.mixing, team.device), mixing, ()
+    if not is_pairs(corpus):
+        taken = take(corpus, recipe.mixing, team.device, bad_audio)
+        return taken.mixer, mixing | {"corpus": taken.name, "skipped": list(taken.skipped)}, ()
+    seconds = recipe.mixing.seconds
+    try:
+        found = open_feed(
+            corpus, seconds, team.device, team.rank, team.size, seed=recipe.training.seed,
+            bad=bad_audio, report=tell,
+        )  # fmt: skip
+    except (ShardError, ValueError, OSError) as error:
+        raise TrainingError(str(error)) from None
+    facts = {"corpus": found.name, "skipped": list(found.skipped)}
+    return found.batches, facts | {"mixing": {"seconds": seconds}}, found.valid
 
 
 def _warm(network: CompactUNet, warm_start: str | Path) -> Record:

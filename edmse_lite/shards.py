@@ -32,7 +32,7 @@ INDEX = "shards.json"
 MEGABYTES = 256  # of a shard, at most
 
 
-class ShardError(RuntimeError):
+class ShardError(ValueError):
     """Shards that cannot be written or read; the message says which, and how to mend it.
 
     Chapter: 10.

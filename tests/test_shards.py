@@ -7,6 +7,7 @@ import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -17,13 +18,14 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_run import RECIPE
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
-from edmse_lite import sources
+from edmse_lite import runs, sources
 from edmse_lite.cli import main
 from edmse_lite.corpora import Pair
-from edmse_lite.feeds import PairBatches, Reading, ShardBatches, open_batches, valid_pairs
+from edmse_lite.feeds import PairBatches, Reading, ShardBatches, is_pairs, open_feed, valid_pairs
 from edmse_lite.shards import Shard, ShardError, deal, pack, shuffled
 from edmse_lite.sources import Shards
 
@@ -356,22 +358,63 @@ def test_batches_of_shards_resume_exactly(packed: Path, workers: int) -> None:
 
 
 def test_a_place_tells_what_it_is(packed: Path, tmp_path: Path) -> None:
-    assert isinstance(open_batches(packed, workers=0), ShardBatches)
+    assert isinstance(open_feed(packed, workers=0).batches, ShardBatches)
     for split in ("train", "valid"):
         for number in range(3):
             for side in ("clean", "noisy"):
                 path = tmp_path / split / side / f"p226_{number:03}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, getattr(PAIRS[number], side).numpy(), 16_000, "PCM_16")
-    found = open_batches(tmp_path, 0.05)
-    assert isinstance(found, PairBatches)
-    clean, noisy = found.batch(2, torch.Generator())
+    found = open_feed(tmp_path, 0.05)
+    assert isinstance(found.batches, PairBatches) and len(found.valid) == 3
+    assert found.name.startswith(tmp_path.name) and found.name == open_feed(tmp_path, 0.1).name
+    assert is_pairs(packed) and is_pairs(tmp_path) and not is_pairs(tmp_path / "train" / "clean")
+    clean, noisy = found.batches.batch(2, torch.Generator())
     assert all(is_crop_of(*both) for both in zip(clean, noisy, strict=True))
     valid = valid_pairs(tmp_path, 2, 0.1)
     assert [pair.key for pair in valid] == ["p226_000", "p226_001"]
     assert {pair.noisy.shape for pair in valid} == {(1_600,)}
     assert valid_pairs(packed) == ()
     assert sources.address("pipe:a {}", "b c.tar") == "pipe:a 'b c.tar'"
+
+
+def run_of(place: Path, folder: Path, steps: int) -> runs.Trainer:
+    recipe = replace(RECIPE, training=replace(RECIPE.training, batch_size=2, steps=6))
+    made = runs.start(recipe, folder, corpus=place)
+    made.resume()
+    for progress in made.run():
+        if progress.step == steps:
+            break  # as after a kill: what is not in the folder is gone
+    return made
+
+
+@pytest.mark.parametrize("kind", ["shards", "folder"])
+def test_training_reads_pairs_and_resumes_exactly(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(runs, "evaluation_set", lambda *_: ())
+    place = packed
+    if kind == "folder":
+        place = tmp_path / "pairs"
+        for pair in PAIRS:
+            for side in ("clean", "noisy"):
+                path = place / "train" / side / f"{pair.key}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, getattr(pair, side).numpy(), 16_000, "PCM_16")
+    whole = run_of(place, tmp_path / "whole", 6)
+    run_of(place, tmp_path / "broken", 3)
+    later = run_of(place, tmp_path / "broken", 6)
+    assert later.step == 6
+    for name, weight in whole.average.state_dict().items():
+        assert torch.equal(later.average.state_dict()[name], weight), name
+    assert whole.record()["corpus"].startswith(place.name)
+
+
+def test_training_on_missing_pairs_is_one_error(tmp_path: Path, capfd) -> None:
+    (tmp_path / "shards.json").write_text("[]")
+    words = ["train", "compact", "--out", str(tmp_path / "run"), "--corpus", str(tmp_path)]
+    assert main([*words, "--device", "cpu"]) == 2
+    assert "names no shards" in capfd.readouterr().err
 
 
 def test_the_command_packs_a_folder(tmp_path: Path, capfd) -> None:
