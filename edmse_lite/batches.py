@@ -24,8 +24,8 @@ class Batches(Protocol):
     """Whatever draws pairs of clean and noisy waveforms, such as :class:`edmse_lite.Mixer`.
 
     A source that reads other recordings in each process says so: it has ``sharded = True``, and
-    is asked for the process's own share only, after ``seek(position)`` has told it how many this
-    process has had. The others are functions of the generator alone.
+    is asked for the process's own share only; its ``seek(position)``, if it has one, is told how
+    many pairs this process has had. The others are functions of the generator alone.
     """
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class Draws:
         first = self._share.start // size
         numbers = range(step * self._parts + first,
                         step * self._parts + (self._share.stop - 1) // size + 1)  # fmt: skip
-        if getattr(self.batches, "sharded", False):
+        if hasattr(self.batches, "seek"):
             self.batches.seek(step * size)
         drawn = [self._waves(number, size) for number in numbers]
         mine = slice(self._share.start - first * size, self._share.stop - first * size)
