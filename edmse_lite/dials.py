@@ -79,9 +79,9 @@ class Dials:
         source = base64.b64encode(self.picture()).decode()
         names = html.escape(", ".join(self.choices))
         return (
-            f'<p><img alt="{html.escape(self.alt)}" style="max-width:100%" '
+            f'<div class="ed-live"><p><img alt="{html.escape(self.alt)}" style="max-width:100%" '
             f'src="data:image/png;base64,{source}"></p>'
-            f"<p>In Jupyter or Colab this picture has dials: {names}.</p>"
+            f"<p>In Jupyter or Colab this picture has dials: {names}.</p></div>"
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
