@@ -46,7 +46,7 @@ _START = Setting()
 _PC = replace(_START, sampler="PC")
 TASKS = (
     Task(
-        "Press Run. Then choose another schedule and run again, for EDM and for PC.",
+        "Press Run. Then, under More, choose another schedule and run again, for EDM and for PC.",
         "EDM does not move, to the last digit: it walks in σ and reads no schedule. PC moves.",
         tuple(
             replace(_START, sampler=sampler, schedule=name)
@@ -59,7 +59,7 @@ TASKS = (
         (_START, replace(_START, steps=1)),
     ),
     Task(
-        "Choose PC with 8 steps, and raise r_corr from 0.5 to 1.",
+        "Choose PC with 8 steps, and raise r_corr, under More, from 0.5 to 1.",
         "The calls stay 16. The corrector adds more diffusion noise than it takes: SI-SDR falls.",
         (_PC, replace(_PC, r_corr=1.0)),
     ),
@@ -203,7 +203,9 @@ class SamplerLab:
         src = base64.b64encode(self.picture.value).decode()
         image = (f'<p><img alt="{ALT}" style="max-width:100%" '
                  f'src="data:image/png;base64,{src}"></p>')  # fmt: skip
-        return f"{tasks_html()}<p>{NO_KERNEL}</p>{image}<p>Its read-outs: {self.status.value}</p>"
+        found = f"<p>Its read-outs: {self.status.value}</p>"
+        inner = f"{tasks_html()}<p>{NO_KERNEL}</p>{image}{found}"
+        return f'<div class="ed-box ed-live">{inner}</div>'
 
 
 NO_KERNEL = (

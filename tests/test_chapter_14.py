@@ -19,10 +19,13 @@ from edmse_lite import (
     curves,
     evaluation,
     figures,
+    laws,
     live,
+    races,
     studies,
     trajectories,
 )
+from edmse_lite.checks import check_budget
 from edmse_lite.cli import main
 from edmse_lite.intervals import Interval
 from edmse_lite.spectrograms import Spectrogram
@@ -187,13 +190,13 @@ def test_the_lab_opens_with_three_tasks_and_a_walk(lab: live.SamplerLab) -> None
 
 def test_a_schedule_moves_pc_and_not_edm(lab: live.SamplerLab) -> None:
     """Task 1."""
-    edm = [reads(lab, sampler="EDM", steps=2, schedule=name) for name in trajectories.SCHEDULES]
+    edm = [reads(lab, sampler="EDM", steps=1, schedule=name) for name in trajectories.SCHEDULES]
     waves = [lab.readings[-1].wave]
     assert edm[0] == edm[1] == edm[2] and lab.controls["r_corr"].disabled
     reads(lab, schedule="VE")
     assert torch.equal(waves[0], lab.readings[-1].wave)
     pc = [reads(lab, sampler="PC", schedule=name) for name in trajectories.SCHEDULES]
-    assert pc[0][0] == "4" and lab.controls["s_churn"].disabled
+    assert pc[0][0] == "2" and lab.controls["s_churn"].disabled
     assert pc[0] != pc[1] != pc[2]
 
 
@@ -225,8 +228,7 @@ def test_every_control_reaches_the_walk(lab: live.SamplerLab) -> None:
         before = lab.controls[name].value
         assert reads(lab, **{name: value}) != base, name
         lab.controls[name].value = before
-    lab.controls["walk"].value = "all levels"
-    churned = reads(lab)
+    churned = reads(lab, walk="all levels")
     assert reads(lab, s_churn="none") != churned
     assert reads(lab, s_churn="full", walk="high levels") == base
 
@@ -310,3 +312,139 @@ def test_a_path_has_its_two_panels() -> None:
     assert list(top.lines[0].get_ydata()) == [2.0, 1.5, 1.0]
     assert list(bottom.lines[1].get_xdata()) == [2, 4, 5]
     assert list(bottom.lines[0].get_ydata()) == [1.0, 1.0]
+
+
+# Exact laws
+
+
+ORACLE = se.GaussianOracle(0.02, 0.03)
+SDE = se.RichterOUVE()
+SPAN = se.grids.rho(0.02, 1.7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize(
+    "sampler", [se.EDM(5, 2.0, grid=SPAN), se.PC(4, 2), se.PC(3, 0, last="mean"), se.DPM(6, SPAN)]
+)
+def test_a_law_is_that_of_draws(sampler, dtype) -> None:
+    y = torch.tensor(0.3, dtype=dtype)
+    mean, variance = laws.law(sampler, ORACLE, SDE, y)
+    g = torch.Generator().manual_seed(2)
+    r = sampler(ORACLE, SDE, y.expand(100_000), g).x0_hat - y
+    assert float((r.mean() - mean).abs()) < 5 * (variance / 100_000) ** 0.5
+    assert float(r.var()) == pytest.approx(variance, rel=0.025)
+
+
+def test_a_divergence_is_the_textbook_s_and_vanishes_for_a_fine_walk() -> None:
+    y, sampler = torch.tensor(0.3 + 0.1j, dtype=torch.complex128), se.PC(8)
+    mean, variance = laws.law(sampler, ORACLE, SDE, y)
+    apart = 0.0
+    for a, b in ((mean.real, ORACLE.mean(y).real), (mean.imag, ORACLE.mean(y).imag)):
+        ours, exact = (
+            torch.distributions.Normal(m, (v / 2) ** 0.5)
+            for m, v in ((a, torch.tensor(variance)), (b, ORACLE.var))
+        )
+        apart += float(torch.distributions.kl_divergence(ours, exact))
+    assert laws.divergence(sampler, ORACLE, SDE, y) == pytest.approx(apart, rel=1e-6)
+    assert laws.divergence(se.PC(256, t_eps=0.003), ORACLE, SDE, y) < 2e-4
+
+
+def test_the_flow_keeps_the_mismatch_of_its_start() -> None:
+    """Exercise 14.2: KL(prior ‖ marginal), from both ends."""
+    y, top = torch.tensor(0.3 + 0.1j, dtype=torch.complex128), SDE.sigma_1
+    p, m = float(ORACLE.var), float(ORACLE.mean(y).abs())
+    by_hand = top**2 / (p + top**2) - 1 + math.log((p + top**2) / top**2) + m**2 / (p + top**2)
+    fine = se.EDM(400, 0.0, grid=se.grids.rho(1e-3, top))
+    assert laws.divergence(fine, ORACLE, SDE, y) == pytest.approx(by_hand, rel=1e-3)
+    assert by_hand == pytest.approx(0.0118, abs=5e-5)
+
+
+def test_exact_draws_are_nearest() -> None:
+    by_chance = sum(laws.chance(k, 2_000) for k in range(5)) / 5
+    good = laws.distance(se.EDM(64, grid=se.grids.rho(0.005, 1.7)), SDE, 0, 2_000)
+    bad = laws.distance(se.EDM(2, grid=se.grids.rho(0.005, 1.7)), SDE, 0, 2_000)
+    assert 0 < by_chance < 0.3 and good < by_chance + 0.2 and bad > 5
+
+
+# Differences of points
+
+
+def row(kind: str, steps: int, nfe: int, key: int, seed: int, pesq: float) -> studies.Row:
+    name = f"{kind}, {steps} steps"
+    return studies.Row(name, "abc", "VE", "edm", kind, steps, nfe, "matched", f"k{key}", 5.0,
+                       "rain", f"file{key // 2}", "june", seed, pesq)  # fmt: skip
+
+
+def study() -> list[studies.Row]:
+    """Clips differ by 1, seeds by 0.1; EDM with 3 calls is 0.2 above PC with 12."""
+    found = []
+    for kind, steps, nfe, gain in (("EDM", 2, 3, 0.2), ("PC", 6, 12, 0.0), ("PC", 2, 4, -0.1)):
+        found += [row(kind, steps, nfe, k, seed, 1 + k + 0.1 * seed + gain)
+                  for k in range(6) for seed in range(2)]  # fmt: skip
+    return found
+
+
+def test_what_is_common_to_a_clip_and_a_seed_cancels() -> None:
+    edm, few, many = curves.points(study())
+    effect = races.paired(edm, many, "pesq")
+    assert (effect.n, effect.clusters) == (12, 3)
+    assert effect.low == pytest.approx(0.2) == effect.high
+    overlap = edm.mean("pesq").low < many.mean("pesq").high
+    assert overlap  # exercise 14.3: and yet the difference is sure
+    assert races.matches([edm, few, many]) == [(edm, many)]
+    with pytest.raises(ValueError, match="share no clip with estoi"):
+        races.paired(edm, many, "estoi")
+
+
+def test_the_card_and_the_tables_say_what_was_compared() -> None:
+    points = curves.points(study())
+    card = races.claim(points[0], points[2], {"command": "edmse evaluate --curve", "minutes": 25})
+    assert card.verdict == "better" and card.margin == 0.05
+    text = card._repr_markdown_()
+    assert "EDM reaches with 3 calls what PC reaches with 12" in text
+    assert "6 clips × 2 seeds, 3 noise recordings" in text
+    table = races.differences_table([(points[0], points[2])], ["pesq"], {"pesq": 0.3})
+    assert table.rows[0][0] == "EDM, 3<br>minus PC, 12"
+    assert table.rows[0][1].startswith("+0.20") and table.rows[0][1].endswith("better</small>")
+    lines = races.points_table(points, ["pesq"]).rows
+    assert "N = 2, 2 seeds" in lines[0][0] and lines[0][1].startswith("3.75")
+
+
+# The check
+
+
+def right(calls: int, moves: int) -> tuple[int, int]:
+    return (calls + 1) // 2, calls // (1 + moves)
+
+
+WRONG = {
+    "the last step costs one call, not two": lambda n, c: (n // 2, n // (1 + c)),
+    "the predictor costs one": lambda n, c: (right(n, c)[0], n // max(c, 1)),
+    "leaves calls unspent": lambda n, c: (right(n, c)[0], n // (2 + c)),
+    "were allowed": lambda n, c: (n, n // (1 + c)),
+    "expected (0, 0)": lambda n, c: tuple(max(v, 1) for v in right(n, c)),
+    "expected two whole numbers": lambda n, c: ((n + 1) / 2, n / (1 + c)),
+    "corrector moves makes": lambda n, c: (right(n, c)[0], n // 2),
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_right_budget_passes(seed: int) -> None:
+    report = check_budget(right, seed)
+    assert report.score == len(report.findings) == 4, str(report)
+    assert json.loads(report.json())["check"] == "budget"
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("message", WRONG)
+def test_the_check_of_a_budget_names_what_is_wrong(message: str, seed: int) -> None:
+    report = check_budget(WRONG[message], seed)
+    assert report.score < 4 and message in str(report), str(report)
+
+
+def test_every_read_out_of_the_lab_comes_within_two_seconds_of_work() -> None:
+    list(trajectories.walk(Setting(steps=1)))  # loads the model
+    started = time.process_time()
+    last = list(trajectories.walk(Setting(steps=8)))[-1]
+    trajectories.scores(Setting(), last.wave)
+    assert time.process_time() - started < 2 * 2  # two cores for two seconds
