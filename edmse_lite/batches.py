@@ -100,7 +100,8 @@ class Draws:
             self._share = plan.share(config.batch_size, team.rank, team.size)
         except ValueError as error:
             raise TrainingError(str(error)) from None
-        self._parts = team.size if getattr(batches, "sharded", False) else plan.parts
+        # Parts of a batch, each from its own random numbers; of shards, each process reads one.
+        self.parts = team.size if getattr(batches, "sharded", False) else plan.parts
         self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._kept: tuple[int, Batch] | None = None
 
@@ -122,10 +123,10 @@ class Draws:
                 self._kept = step, self._draw(step)
 
     def _draw(self, step: int) -> Batch:
-        size = self.config.batch_size // self._parts
+        size = self.config.batch_size // self.parts
         first = self._share.start // size
-        numbers = range(step * self._parts + first,
-                        step * self._parts + (self._share.stop - 1) // size + 1)  # fmt: skip
+        numbers = range(step * self.parts + first,
+                        step * self.parts + (self._share.stop - 1) // size + 1)  # fmt: skip
         if hasattr(self.batches, "seek"):
             self.batches.seek(step * size)
         drawn = [self._waves(number, size) for number in numbers]

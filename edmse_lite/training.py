@@ -237,7 +237,7 @@ class Trainer:
             "spectrogram": self.spectrogram,
         }  # fmt: skip
         return {
-            "config": asdict(self.config), "notes": self.notes, "parts": self.plan.parts,
+            "config": asdict(self.config), "notes": self.notes, "parts": self.draws.parts,
             "design": {name: repr(part) for name, part in parts.items()},
         }  # fmt: skip
 

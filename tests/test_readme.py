@@ -65,8 +65,34 @@ def train(command: str, folder: Path) -> None:
     _, _, name, *options = command.split()
     stages = list(RECIPES)
     assert name in stages
-    if options:  # a later stage begins where the one before it wrote its checkpoint
+    if options and options != ["--profile"]:  # it begins where the stage before it wrote
         assert options == ["--warm-start", f"runs/{stages[stages.index(name) - 1]}"]
+
+
+def launch(command: str, folder: Path) -> None:
+    """Many processes: the launcher takes its words, and so does the program that it starts.
+
+    tests/test_distributed.py trains with both launchers.
+    """
+    from torch.distributed.run import get_args_parser
+
+    from edmse_lite import cli, parallel
+
+    launcher, program = command.split(" -m edmse_lite ")
+    program, options = program.split(), launcher.split()
+    args = cli._parser().parse_args(program)
+    if options[0] == "torchrun":
+        known = get_args_parser().parse_args([*options[1:], "-m", "edmse_lite", *program])
+        processes = int(known.nnodes.split(":")[-1]) * int(known.nproc_per_node)
+    else:
+        from accelerate.commands.launch import launch_command_parser
+
+        known = launch_command_parser().parse_args([*options[2:], "-m", "edmse_lite", *program])
+        processes = known.num_processes
+    batch = args.batch or 6
+    plan = parallel.Plan(args.accumulate, args.parts)
+    shares = [plan.share(batch, rank, processes) for rank in range(processes)]
+    assert [item for share in shares for item in share] == list(range(batch))
 
 
 def clone(command: str, folder: Path) -> None:
@@ -91,6 +117,7 @@ RULES: list[tuple[str, Callable[[str, Path], None]]] = [
     (r"edmse enhance \S+\.wav \S+\.wav", enhance_file),
     (r"edmse enhance \S+/ \S+/.*", enhance_folder),
     (r"edmse train .*", train),
+    (r"(torchrun|accelerate launch) .* -m edmse_lite train .*", launch),
     (r"git clone .*", clone),
     (r"pip install .*", install),
     (r"make \w+", make),

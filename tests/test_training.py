@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_run import RECIPE, small_mixer
 
 import edmse_lite as se
-from edmse_lite import checkpoints, recipes, runs
-from edmse_lite.mixing import Mixer, MixingConfig
+from edmse_lite import checkpoints, recipes, runs, states
+from edmse_lite.batches import Draws
+from edmse_lite.mixing import Mixer
 from edmse_lite.networks import CompactUNet, UNetConfig
+from edmse_lite.parallel import Alone, Plan
 from edmse_lite.training import TrainingError, denoising_loss, step_generator
 
-TINY = replace(
-    recipes.COMPACT,
-    network=UNetConfig(channels=(8, 16), embedding=16),
-    mixing=MixingConfig(seconds=0.5),
-    training=recipes.TrainingConfig(
-        steps=6, batch_size=2, warmup=2, save_every=1, validate_every=100
-    ),
-)
+TINY = replace(RECIPE, training=replace(RECIPE.training, batch_size=2))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_validation():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "evaluation_set", lambda *_: ())
+        yield
 
 
 @pytest.fixture(scope="module")
 def mixer() -> Mixer:
-    speech = se.Corpus.bundled().where(kind="speech", split="valid", language="fr").audio()
-    noises = se.Corpus.bundled().where(kind="noise", split="valid").audio()
-    return Mixer(speech, noises, TINY.mixing)
+    return small_mixer()
 
 
-def trainer(folder, mixer, **changes):
+def trainer(folder, mixer, plan=None, **changes):
     recipe = replace(TINY, training=replace(TINY.training, **changes))
-    made = runs.start(recipe, folder, batches=mixer)
-    made.valid = ()
-    return made
+    return runs.start(recipe, folder, batches=mixer, plan=plan)
 
 
 def weights(run):
@@ -94,57 +96,21 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, mixer):
     assert len(hashes) == 1
 
 
-SMALL_RUN = """
-import os, signal, sys
-from dataclasses import replace
-import edmse_lite.recipes as recipes
-from edmse_lite import mixing, runs, training
-from edmse_lite.networks import UNetConfig
-
-class Valid(mixing.Mixer):
-    @classmethod
-    def bundled(cls, config, device):
-        clips = mixing.Corpus.bundled().where(split="valid")
-        speech = clips.where(kind="speech", language="fr").audio()
-        return cls(speech[:20], clips.where(kind="noise").audio()[:4], config, device)
-
-saves = []
-
-def save_or_die(state, path, save=training.torch.save):
-    saves.append(save(state, path))
-    if len(saves) == int(os.environ.get("DIE_AT", 0)):
-        os.kill(os.getpid(), signal.SIGKILL)  # before the state has its name
-
-training.torch.save = save_or_die
-runs.Mixer, runs.evaluation_set = Valid, lambda *of: ()
-recipes.COMPACT = replace(
-    recipes.COMPACT,
-    network=UNetConfig(channels=(8, 16), embedding=16),
-    mixing=mixing.MixingConfig(seconds=0.5),
-    training=replace(recipes.COMPACT.training, save_every=1),
-)
-recipes.RECIPES["compact"] = recipes.COMPACT
-from edmse_lite.cli import main
-for out in sys.argv[1:]:
-    words = "train compact --steps 6 --batch 1 --device cpu --out".split()
-    assert main([*words, out]) == 0
-"""
-
-
-def edmse_train(*folders, die_at=0):
+def edmse_train(*runs, die_at=0):
     """`edmse train compact` on a small network, killed while it writes its n-th state."""
     done = subprocess.run(
-        [sys.executable, "-c", SMALL_RUN, *map(str, folders)],
+        [sys.executable, str(ROOT / "tests" / "small_run.py"), *runs],
         env={**os.environ, "DIE_AT": str(die_at)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == (-9 if die_at else 0), done.stderr
 
 
 def test_a_killed_process_resumes_to_the_same_weights(tmp_path):
-    edmse_train(tmp_path / "killed", die_at=3)
+    edmse_train(f"{tmp_path}/killed --batch 2", die_at=3)
     assert checkpoints.load(tmp_path / "killed").record["steps"] == 3  # and the state is of step 2
     assert torch.load(tmp_path / "killed" / "state.pt", weights_only=True)["step"] == 2
-    edmse_train(tmp_path / "killed", tmp_path / "whole")
+    edmse_train(f"{tmp_path}/killed --batch 2")
+    list(trainer(tmp_path / "whole", small_mixer()).run())
     found = [checkpoints.load(tmp_path / name) for name in ("killed", "whole")]
     assert found[0].sha256 == found[1].sha256
     assert found[0].record["steps"] == found[1].record["steps"] == 6
@@ -182,6 +148,155 @@ def test_another_configuration_is_refused_by_name(tmp_path, mixer):
     next(trainer(tmp_path, mixer).run())
     with pytest.raises(TrainingError, match="another learning_rate, seed"):
         trainer(tmp_path, mixer, learning_rate=0.1, seed=3).resume()
+    with pytest.raises(TrainingError, match="another parts; use the settings"):
+        trainer(tmp_path, mixer, Plan(parts=2)).resume()
+    for changes, name in (
+        ({"network": UNetConfig(channels=(8, 8), embedding=16)}, "network"),
+        ({"preconditioning": se.Preconditioning.edm(0.2)}, "preconditioning"),
+    ):
+        with pytest.raises(TrainingError, match=f"made with another {name};"):
+            runs.start(replace(TINY, **changes), tmp_path, batches=mixer).resume()
+
+
+def test_a_state_of_an_earlier_version_goes_on(tmp_path, mixer):
+    """Its settings are those that there were; what it does not say has the value of that time."""
+    next(trainer(tmp_path, mixer).run())
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    for key in ("parts", "design", "notes"):
+        del state[key]
+    torch.save(state, tmp_path / "state.pt")
+    again = trainer(tmp_path, mixer)
+    assert again.resume() and again.step == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "weights"])
+def test_a_damaged_state_is_named_and_left_alone(tmp_path, mixer, damage):
+    next(trainer(tmp_path, mixer).run())
+    path = tmp_path / "state.pt"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "text":
+        path.write_text("not a state")
+    else:
+        torch.save({"weight": torch.ones(3)}, path)
+    before = path.read_bytes()
+    with pytest.raises(TrainingError, match=r"state\.pt: not readable .*--warm-start"):
+        trainer(tmp_path, mixer).resume()
+    assert path.read_bytes() == before
+    checkpoints.load(tmp_path)  # the checkpoint beside it is whole
+
+
+@contextmanager
+def full_disk(free: int):
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("free", [1000, 80_000])  # bytes: no room for weights, or for the state
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, mixer, free):
+    run = trainer(tmp_path, mixer)
+    steps = run.run()
+    next(steps)
+    good, weight = checkpoints.load(tmp_path), (tmp_path / "model.safetensors").stat().st_size
+    state = (tmp_path / "state.pt").read_bytes()
+    assert 1000 < weight < 80_000 < len(state)
+    with full_disk(free), pytest.raises((TrainingError, OSError), match="free"):
+        next(steps)
+    assert (tmp_path / "state.pt").read_bytes() == state
+    assert checkpoints.load(tmp_path).record["steps"] in (1, 2)  # the old or the new one, whole
+    if free == 1000:
+        assert checkpoints.load(tmp_path).sha256 == good.sha256
+    assert not list(tmp_path.glob("*part*"))
+    again = trainer(tmp_path, mixer)  # there is room again
+    assert again.resume() and again.step == 1
+
+
+def test_pieces_of_a_batch_have_the_gradient_of_the_whole(tmp_path, mixer):
+    """2 x 3 mixtures make the same step as 6, and so do 3 x 2, to rounding."""
+    curves = [
+        [(p.loss, p.gradient_norm) for p in trainer(
+            tmp_path / str(n), mixer, Plan(accumulate=n), batch_size=6, steps=4
+        ).run()]
+        for n in (1, 2, 3)
+    ]  # fmt: skip
+    for curve in curves[1:]:
+        torch.testing.assert_close(torch.tensor(curve), torch.tensor(curves[0]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_resumes_exactly(tmp_path, mixer, precision):
+    plan = Plan(accumulate=2)
+    whole = trainer(tmp_path / "whole", mixer, plan, precision=precision, steps=3)
+    losses = [progress.loss for progress in whole.run()]
+    steps = trainer(tmp_path / "cut", mixer, plan, precision=precision, steps=3).run()
+    next(steps)
+    again = trainer(tmp_path / "cut", mixer, plan, precision=precision, steps=3)
+    assert again.resume()
+    assert [progress.loss for progress in again.run()] == losses[1:]
+    for key, value in weights(whole).items():
+        assert torch.equal(value, again.average.state_dict()[key]), key
+    assert again.scaler.state_dict() == whole.scaler.state_dict()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 6])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shares_are_the_batch_whatever_the_number_of_processes(mixer, parts, size):
+    config = replace(TINY.training, batch_size=6)
+
+    def share(rank, size):
+        team = Alone()
+        team.rank, team.size = rank, size
+        plan = Plan(parts=parts)
+        return Draws(mixer, se.Spectrogram(), config, team, plan, torch.device("cpu")).of(4)
+
+    whole, shares = share(0, 1), [share(rank, size) for rank in range(size)]
+    for name in ("x0", "y", "sigma", "noise"):
+        joined = torch.cat([getattr(each, name) for each in shares])
+        torch.testing.assert_close(joined, getattr(whole, name), rtol=1e-5, atol=1e-6)
+    assert len(whole.sigma.unique()) == 6  # no item twice
+    assert sum(each.seconds for each in shares) == pytest.approx(6 * 0.5)
+
+
+def test_a_source_with_shards_is_asked_for_each_share_once(mixer):
+    """It has other recordings in each process, so no process draws what belongs to another."""
+    asked = []
+
+    class Sharded:
+        sharded = True
+
+        def batch(self, size, generator):
+            asked.append((size, generator.initial_seed()))
+            return mixer.batch(size, generator)
+
+    config = replace(TINY.training, batch_size=6)
+    for rank in range(3):
+        team = Alone()
+        team.rank, team.size = rank, 3
+        draws = Draws(Sharded(), se.Spectrogram(), config, team, Plan(), torch.device("cpu"))
+        assert len(draws.of(0).sigma) == 2
+    assert [size for size, _ in asked] == [2, 2, 2]
+    assert len({seed for _, seed in asked}) == 3
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path, mixer):
+    with pytest.raises(TrainingError, match="a batch of 2 .* 1 processes x 4 pieces"):
+        trainer(tmp_path, mixer, Plan(accumulate=4))
+    with pytest.raises(ValueError, match="parts must be at least 1"):
+        Plan(parts=0)
+
+
+def test_lines_of_a_killed_run_are_not_logged_twice(tmp_path, mixer):
+    states.log(tmp_path, {"step": 1, "loss": 0.5})
+    next(trainer(tmp_path, mixer).run())
+    for step in (2, 3):  # logged, but killed before the state was written
+        states.log(tmp_path, {"step": step, "loss": 0.5})
+    assert trainer(tmp_path, mixer).resume()
+    assert (tmp_path / "history.csv").read_text().splitlines() == ["step,loss", "1,0.5"]
 
 
 def test_warm_start_begins_with_the_weights_and_refuses_another_size(tmp_path, mixer):
