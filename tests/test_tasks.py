@@ -11,6 +11,10 @@ import pytest
 from scipy.stats import spearmanr
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+WIDE = """[...document.querySelectorAll('section#card td')]
+    .map((e) => [e.getBoundingClientRect(), e])
+    .filter(([box, e]) => box.right > innerWidth || e.scrollWidth > e.clientWidth + 1)
+    .map(([, e]) => e.textContent)"""
 NUMBER = r"(−?\d+\.\d+)"
 
 
@@ -27,6 +31,8 @@ def visit(browser, site_address: str, request) -> Iterator:
     def open_box(chapter: str, name: str):
         page.goto(f"{site_address}notebooks/{chapter}.html")
         page.wait_for_selector(f".ed-{name}", state="attached")
+        assert page.locator("section#card td").count() > 5
+        assert not page.evaluate(WIDE), "a card's equations need no scrolling, at any width"
         return page.locator(f".ed-{name}")
 
     yield open_box
