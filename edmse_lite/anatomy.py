@@ -94,6 +94,23 @@ def _parts(network: CompactUNet) -> list[tuple[str, int, list[nn.Module]]]:
     return [*parts, ("head", 1, [network.norm, network.head])]
 
 
+def by_level(parts: tuple[Block, ...]) -> dict[int, tuple[int, float]]:
+    """Parameters and operations of each level; 0 is the embedding, 1 has stem and head.
+
+    Args:
+        parts: from :func:`blocks`.
+
+    Chapter: 10.
+    """
+    return {
+        level: (
+            sum(part.parameters for part in parts if part.level == level),
+            sum(part.operations for part in parts if part.level == level),
+        )
+        for level in sorted({part.level for part in parts})
+    }
+
+
 @dataclass(frozen=True)
 class Field:
     """The rectangle of inputs that can change one output; both ends belong to it.

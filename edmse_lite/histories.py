@@ -105,6 +105,20 @@ class History:
         return found
 
 
+def estimate(peak: float, operations: float, shares: tuple[float, float]) -> tuple[float, float]:
+    """Guess the seconds of sound that hardware learns from in one second; nothing is measured.
+
+    Args:
+        peak: the vendor's rate of matrix products, operations a second.
+        operations: of one evaluation and one second of sound; a step costs three evaluations.
+        shares: lowest and highest share of the peak that is reached.
+
+    Chapter: 10.
+    """
+    low, high = (share * peak / (3 * operations) for share in shares)
+    return low, high
+
+
 def load(name: str = recipes.MODEL) -> History:
     """Read the history that comes with the package.
 
