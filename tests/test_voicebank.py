@@ -46,7 +46,7 @@ def packed(members: dict[str, bytes]) -> bytes:
 
 def members(archive: voicebank.Archive) -> dict[str, bytes]:
     folder = archive.name.removesuffix(".zip")
-    found = {f"{folder}/": b"", f"__MACOSX/{folder}/._p226_001.wav": b"Mac"}
+    found = {f"{folder}/": b"", f"__MACOSX/{folder}/p226_009.wav": b"Mac"}
     for voice in VOICES[archive.part]:
         for number in (1, 2):
             name = f"{folder}/{voice}_{number:03}.wav"

@@ -161,7 +161,7 @@ def check(args: Namespace) -> int:
         raise CommandError(str(error)) from None
     for fault in faults:
         print(fault)
-    print(f"{args.folder}: {good} good pairs, {seconds / 3600:.2f} h")
+    print(f"{args.folder}: {good} good pairs, {seconds / 60:.1f} minutes")
     if faults:
         complain(f"{args.folder}: {len(faults)} bad files, named above; mend or remove them")
         return FAILED
