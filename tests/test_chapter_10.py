@@ -56,8 +56,9 @@ def test_a_block_costs_what_paper_says() -> None:
     assert block.parameters == 18 * width**2 + biases_norms_film
 
 
-@pytest.mark.parametrize("place", [(100, 70), (0, 0), (255, 149), (131, 33)])
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize(
+    ("place", "blocks"), [((100, 70), 1), ((0, 0), 1), ((255, 149), 1), ((131, 33), 2)]
+)
 def test_the_computed_field_is_where_the_gradient_is(place: tuple[int, int], blocks: int) -> None:
     config = dataclasses.replace(SMALL, blocks=blocks)
     network, draw = awake(config), torch.Generator().manual_seed(1)
