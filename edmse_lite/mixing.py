@@ -162,8 +162,8 @@ class Mixer:
         return self._cut(self._noise, self._starts[which] + offsets)
 
     def _cut(self, wave: Tensor, starts: Tensor) -> Tensor:
-        index = starts[:, None] + torch.arange(self._source)  # (B, source)
-        return wave[index.to(self.device)]
+        within = torch.arange(self._source, device=self.device)
+        return wave[starts.to(self.device)[:, None] + within]  # (B, source)
 
     def _vary(self, crops: Tensor, generator: torch.Generator) -> Tensor:
         waves = at_random_speed(crops, self.samples, generator)

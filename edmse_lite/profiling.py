@@ -165,16 +165,21 @@ class Traffic(TorchDispatchMode):
     ) -> Any:
         """Run an operation and add its bytes."""
         out = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            self.total += sum(map(_size, tree_leaves((args, kwargs or {}, out))))
+        read, written = (_tensors(each) for each in ((args, kwargs or {}), out))
+        known = {tensor.untyped_storage().data_ptr() for tensor in read}
+        fresh = any(tensor.untyped_storage().data_ptr() not in known for tensor in written)
+        if fresh or func._schema.is_mutable:  # else the result is a view
+            self.total += sum(map(_size, read + written))
         return out
 
 
-def _size(value: Any) -> int:
-    """Bytes of a tensor, those that are repeated by a stride of 0 counted once."""
-    if not isinstance(value, Tensor):
-        return 0
-    return min(value.numel() * value.element_size(), value.untyped_storage().nbytes())
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes, those that are repeated by a stride of 0 counted once."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 def _counted(trainer: Trainer, batch: Batch) -> tuple[float, float]:

@@ -96,21 +96,23 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, mixer):
     assert len(hashes) == 1
 
 
-def edmse_train(*runs, die_at=0):
+def edmse_train(*runs, die_at):
     """`edmse train compact` on a small network, killed while it writes its n-th state."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "small_run.py"), *runs],
         env={**os.environ, "DIE_AT": str(die_at)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == (-9 if die_at else 0), done.stderr
+    assert done.returncode == -9, done.stderr
 
 
-def test_a_killed_process_resumes_to_the_same_weights(tmp_path):
+def test_a_killed_process_resumes_to_the_same_weights(tmp_path, mixer):
     edmse_train(f"{tmp_path}/killed --batch 2", die_at=3)
     assert checkpoints.load(tmp_path / "killed").record["steps"] == 3  # and the state is of step 2
     assert torch.load(tmp_path / "killed" / "state.pt", weights_only=True)["step"] == 2
-    edmse_train(f"{tmp_path}/killed --batch 2")
-    list(trainer(tmp_path / "whole", small_mixer()).run())
+    for name in ("killed", "whole"):  # here, in another process
+        again = trainer(tmp_path / name, mixer)
+        assert again.resume() == (name == "killed")
+        list(again.run())
     found = [checkpoints.load(tmp_path / name) for name in ("killed", "whole")]
     assert found[0].sha256 == found[1].sha256
     assert found[0].record["steps"] == found[1].record["steps"] == 6
@@ -288,6 +290,18 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path, mixer):
         trainer(tmp_path, mixer, Plan(accumulate=4))
     with pytest.raises(ValueError, match="parts must be at least 1"):
         Plan(parts=0)
+
+
+def test_a_compiled_network_keeps_the_names_of_its_weights(tmp_path, mixer):
+    """States and checkpoints of compiled and other runs are the same files."""
+    compiled = trainer(tmp_path / "compiled", mixer, Plan(compile=True))
+    plain = trainer(tmp_path / "plain", mixer)
+    assert compiled.model.network._compiled_call_impl is not None
+    assert compiled.average.network._compiled_call_impl is None  # validated and saved as it is
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    compiled.save()
+    plain.folder = compiled.folder
+    assert plain.resume()
 
 
 def test_lines_of_a_killed_run_are_not_logged_twice(tmp_path, mixer):
