@@ -31,7 +31,6 @@ def visit(browser, site_address: str, request) -> Iterator:
     def open_box(chapter: str, name: str):
         page.goto(f"{site_address}notebooks/{chapter}.html")
         page.wait_for_selector(f".ed-{name}", state="attached")
-        assert page.locator("section#card td").count() > 5
         assert not page.evaluate(WIDE), "a card's equations need no scrolling, at any width"
         return page.locator(f".ed-{name}")
 
