@@ -178,7 +178,7 @@ def run(
     found, path = checkpoints.load(checkpoint), Path(out) / "curve.csv"
     path.parent.mkdir(exist_ok=True)
     work = plan(checkpoint, device, size)
-    _take_over(work, path, path.with_name(f"{found.folder.name}.csv"))
+    shared = _take_over(work, path, path.with_name(f"{found.folder.name}.csv"))
     stop = time.monotonic() + 60 * minutes
 
     def tell(done: int, total: int) -> None:
@@ -189,7 +189,8 @@ def run(
 
     def record(spent: float) -> dict:
         made = describe_run(found, spent, workers, device, False)
-        return made | {"command": command_for(made["checkpoint"]), "all_rows": len(work)}
+        more = {"all_rows": len(work), "rows_of_the_standard_evaluation": shared}
+        return made | {"command": command_for(made["checkpoint"])} | more
 
     try:
         return carry_out(work, path, found.sha256, record, workers=workers, progress=tell)
@@ -197,14 +198,15 @@ def run(
         return path
 
 
-def _take_over(work: Sequence[Job], path: Path, standard: Path) -> None:
-    """Keep what `path` has of this study, and add what the standard evaluation has of it."""
+def _take_over(work: Sequence[Job], path: Path, standard: Path) -> int:
+    """Keep what `path` has of this study, add what the standard evaluation has, and count that."""
     wanted = {job.empty_row.identity for job in work}
-    known: dict[tuple, Row] = {}
-    for file in (standard, path):
-        if file.is_file():
-            known |= {row.identity: row for row in read(file) if row.identity in wanted}
-    write(path, known.values())
+    theirs, ours = (
+        {r.identity: r for r in (read(file) if file.is_file() else ()) if r.identity in wanted}
+        for file in (standard, path)
+    )
+    write(path, (theirs | ours).values())
+    return len(theirs)
 
 
 def load(folder: str | Path = RESULTS) -> Results:

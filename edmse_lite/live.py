@@ -210,8 +210,9 @@ class SamplerLab:
 
 NO_KERNEL = (
     "<strong>This page has no Python behind it.</strong> To move the controls, open the page in "
-    'Colab or Jupyter (the rocket at the top), or use <a href="../book/lab.html">the browser '
-    "lab</a>, which runs the same model. Here is a walk with the first settings."
+    "Colab or Jupyter (the rocket at the top), or use "
+    '<a href="../book/lab.html" style="color:inherit">the browser lab</a>, which '
+    "runs the same model. Here is a walk with the first settings."
 )
 ALT = ("Two panels over the calls so far. The level of each step falls; the SI-SDR of the "
        "estimates lies far above that of the noisy clip.")  # fmt: skip

@@ -108,7 +108,10 @@ def test_rows_of_the_standard_evaluation_are_taken_over_and_others_go(
     other = replace(rows[-1], checkpoint="0" * 12)
     studies.write(tmp_path / "curve.csv", [row for row in rows if row.steps != 2] + [other])
     studies.write(tmp_path / "tiny.csv", [*marked, replace(rows[0], evaluation_set="unseen")])
+    (tmp_path / "curve.json").unlink()
     found = studies.read(curves.run(checkpoint, tmp_path, workers=1))
+    record = curves.load(tmp_path).record
+    assert record["rows_of_the_standard_evaluation"] == len(marked) > 0
     assert [row.identity for row in found] == [row.identity for row in rows]
     assert [r.seconds == 1234.0 for r in found] == [r.steps == 2 for r in rows]
 
