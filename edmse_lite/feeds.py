@@ -6,6 +6,7 @@ Chapter: 10 (The compact score model, trained on a GPU).
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +143,9 @@ class ShardBatches:
         """
         if position != self._position or force:
             reading = replace(self._reading, start=position)
-            self._stream = iter(DataLoader(reading, batch_size=None, num_workers=self._workers))
+            with warnings.catch_warnings():  # the number of workers is part of the order
+                warnings.filterwarnings("ignore", "This DataLoader will create")
+                self._stream = iter(DataLoader(reading, None, num_workers=self._workers))
             self._position = position
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
