@@ -292,6 +292,7 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path, mixer):
         Plan(parts=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.script_method. is deprecated:DeprecationWarning")
 def test_a_compiled_network_keeps_the_names_of_its_weights(tmp_path, mixer):
     """States and checkpoints of compiled and other runs are the same files."""
     compiled = trainer(tmp_path / "compiled", mixer, Plan(compile=True))
