@@ -29,7 +29,7 @@ def release(
         run: folder of a run, as `edmse train` wrote it.
         recipe: what the run was made with.
         target: folder of the released checkpoint.
-        before: checkpoint that the run began from, where the run's record does not hold it.
+        before: checkpoint that the run began from; its record replaces the one that the run kept.
         command: replaces the recorded command of the run.
         unfinished: take a run that has not reached its last step.
 
@@ -40,7 +40,7 @@ def release(
     record = _checked(found, recipe, unfinished)
     if command:
         record["command"] = command
-    if before is not None and "before" not in record:
+    if before is not None:
         record = records.follow(record, _previous(before, record))
     model = ScoreModel(found.model.network, recipe.sde, recipe.preconditioning, recipe.sigma_range)
     checkpoints.save(target, model, found.spectrogram, record)
