@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .parallel import Alone, Plan
+from .processes import SDE
 from .recipes import TrainingConfig
 from .spectrograms import SAMPLE_RATE, Spectrogram, level
 from .states import TrainingError
@@ -78,6 +79,7 @@ class Draws:
         team: the processes that train together.
         plan: how a batch is divided.
         device: where the batches go.
+        sde: schedule of the model, where sigma is drawn by its times.
 
     Raises:
         TrainingError: if a batch cannot be divided so.
@@ -93,9 +95,10 @@ class Draws:
         team: Alone,
         plan: Plan,
         device: torch.device,
+        sde: SDE | None = None,
     ) -> None:
         self.batches, self.spectrogram, self.config = batches, spectrogram, config
-        self.device = device
+        self.device, self.sde = device, sde
         try:
             self._share = plan.share(config.batch_size, team.rank, team.size)
         except ValueError as error:
@@ -141,7 +144,7 @@ class Draws:
         """Part of a batch: clean and noisy waveforms (size, T), noise levels (size,)."""
         generator = step_generator(self.config.seed, number)
         clean, noisy = self.batches.batch(size, generator)
-        return clean, noisy, self.config.draw_sigma(size, generator)
+        return clean, noisy, self.config.draw_sigma(size, generator, self.sde)
 
     def _noise(self, number: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         generator = step_generator(self.config.seed + 1, number, self.device)

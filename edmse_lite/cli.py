@@ -112,7 +112,10 @@ def _add_train(adder: argparse._SubParsersAction) -> None:
         "train", help="train a score model", epilog=TRAIN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("name", choices=TRAINABLE, help="what to train")
+    parser.add_argument(
+        "name", metavar="NAME",
+        help=f"what to train: {', '.join(TRAINABLE)}, or study/DESIGN (see edmse_lite.designs)",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path,
         help="folder of the run; one that was stopped goes on (default runs/NAME)",

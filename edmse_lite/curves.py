@@ -12,7 +12,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def plan(
     stages += [(many, seed) for seed in SEEDS[1:]]
     pairs = {SET: pairs_of(SET, size)}
     return [
-        job
+        replace(job, dnsmos=True)
         for chosen, seed in stages
         for job in jobs([s for s in chosen if s.is_random or seed == SEEDS[0]], pairs, (seed,))
     ]
@@ -178,7 +178,6 @@ def run(
     found, path = checkpoints.load(checkpoint), Path(out) / "curve.csv"
     path.parent.mkdir(exist_ok=True)
     work = plan(checkpoint, device, size)
-    shared = _take_over(work, path, path.with_name(f"{found.folder.name}.csv"))
     stop = time.monotonic() + 60 * minutes
 
     def tell(done: int, total: int) -> None:
@@ -193,20 +192,31 @@ def run(
         return made | {"command": command_for(made["checkpoint"])} | more
 
     try:
-        return carry_out(work, path, found.sha256, record, workers=workers, progress=tell)
+        for _ in range(2):  # all rows, then those that lack DNSMOS
+            shared = _take_over(work, path, path.with_name(f"{found.folder.name}.csv"))
+            carry_out(work, path, found.sha256, record, workers=workers, progress=tell)
     except OutOfTime:
-        return path
+        pass
+    return path
 
 
 def _take_over(work: Sequence[Job], path: Path, standard: Path) -> int:
-    """Keep what `path` has of this study, add what the standard evaluation has, and count that."""
+    """Keep what `path` has of this study, add what the standard evaluation has, and count that.
+
+    The standard evaluation has DNSMOS for its first seed only. Such rows stand until all others
+    are there; then they are computed again, with it.
+    """
     wanted = {job.empty_row.identity for job in work}
     theirs, ours = (
         {r.identity: r for r in (read(file) if file.is_file() else ()) if r.identity in wanted}
         for file in (standard, path)
     )
-    write(path, (theirs | ours).values())
-    return len(theirs)
+    found = theirs | ours
+    lacking = {key for key, r in found.items() if math.isnan(r.dnsmos_ovrl) and not r.reason}
+    if set(found) == wanted and len(lacking) < len(found):
+        found = {key: row for key, row in found.items() if key not in lacking}
+    write(path, found.values())
+    return len(set(theirs) & set(found))
 
 
 def load(folder: str | Path = RESULTS) -> Results:
@@ -249,22 +259,6 @@ def points(rows: Sequence[Row]) -> list[Point]:
     return sorted(found, key=lambda point: (point.walk, point.kind, point.nfe))
 
 
-def curve(found: Sequence[Point], score: str) -> Mapping[str, Mapping[int, Interval]]:
-    """Means by curve and number of calls, for a picture.
-
-    Args:
-        found: points.
-        score: name of a score.
-
-    Chapter: 14.
-    """
-    lines: dict[str, dict[int, Interval]] = {}
-    for point in found:
-        name = point.kind if point.walk == "default" else f"{point.kind}, {point.walk}"
-        lines.setdefault(name, {})[point.nfe] = point.mean(score)
-    return lines
-
-
 def confirm(
     results: Results, checkpoint: str | Path = "compact", count: int = 4, most: int = 8
 ) -> list[Confirmation]:
@@ -296,4 +290,3 @@ def confirm(
     pairs: dict[str, Pair] = {pair.key: pair for pair in pairs_of(SET)}
     again = [measure(Job(able[r.system], SET, pairs[r.key], r.seed)) for r in drawn]
     return [compare(old, new) for old, new in zip(drawn, again, strict=True)]
-

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from edmse_lite.processes import SDE, as_level
 
+COLUMNS = ("edm", "richter", "predictive")
 CHOICES = {
-    "c_skip": ("edm", "richter"),
-    "c_out": ("edm", "richter"),
-    "c_in": ("edm", "richter"),
-    "c_shift": ("edm", "richter", "edm-scaled-shift"),
-    "c_noise": ("edm", "richter"),
-    "weight": ("edm", "richter"),
+    "c_skip": COLUMNS,
+    "c_out": COLUMNS,
+    "c_in": COLUMNS,
+    "c_shift": (*COLUMNS, "edm-scaled-shift"),
+    "c_noise": COLUMNS,
+    "weight": COLUMNS,
 }
 
 
@@ -42,16 +43,19 @@ class Preconditioning:
 
     D(x̃; y, σ) = c_skip x̃ + c_out F(c_in x̃ + c_shift y, y; c_noise), trained with weight λ:
 
-    ========  ====================  ===========================
-    name      ``"richter"``         ``"edm"``
-    ========  ====================  ===========================
-    c_skip    1                     σ_d² / (σ² + σ_d²)
-    c_out     −s σ² / t             σ σ_d / √(σ² + σ_d²)
-    c_in      s                     1 / √(σ² + σ_d²)
-    c_shift   1                     0
-    c_noise   ln t                  ¼ ln σ
-    weight    1 / σ²                (σ² + σ_d²) / (σ σ_d)²
-    ========  ====================  ===========================
+    ========  ====================  ===========================  ================
+    name      ``"richter"``         ``"edm"``                    ``"predictive"``
+    ========  ====================  ===========================  ================
+    c_skip    1                     σ_d² / (σ² + σ_d²)           0
+    c_out     −s σ² / t             σ σ_d / √(σ² + σ_d²)         σ_d
+    c_in      s                     1 / √(σ² + σ_d²)             0
+    c_shift   1                     0                            0
+    c_noise   ln t                  ¼ ln σ                       0
+    weight    1 / σ²                (σ² + σ_d²) / (σ σ_d)²       1 / σ_d²
+    ========  ====================  ===========================  ================
+
+    The predictive column sees neither x̃ nor σ: the same network as a discriminative model, whose
+    first call is its answer.
 
     ``c_shift`` may also be ``"edm-scaled-shift"``, c_in / s: the input is then c_in x_t / s.
     Sources: Karras et al. 2022, table 1; Richter et al. 2023; Gonzalez et al. 2024, section III.
@@ -114,6 +118,20 @@ class Preconditioning:
         """
         return cls(sigma_data=sigma_data, **(dict.fromkeys(CHOICES, "richter") | choices))
 
+    @classmethod
+    def predictive(cls, sigma_data: float = 0.1) -> Preconditioning:
+        """Return the column that makes D = σ_d F(0, y; 0): a discriminative model of r.
+
+        Args:
+            sigma_data: σ_d, rms of r, in compressed STFT units.
+
+        Raises:
+            ValueError: ``sigma_data`` ≤ 0.
+
+        Chapter: 9 Preconditioning, c_shift and the choice of σ.
+        """
+        return cls(sigma_data=sigma_data, **dict.fromkeys(CHOICES, "predictive"))
+
     @property
     def needs_t(self) -> bool:
         """True where a coefficient depends on t or s(t), so that σ must lie on the schedule."""
@@ -133,23 +151,24 @@ class Preconditioning:
         sigma = as_level(sigma)
         t = sde.sigma_inv(sigma) if self.needs_t else torch.ones_like(sigma)
         s = sde.s(t) if self.needs_t else torch.ones_like(sigma)
+        zero, one = torch.zeros_like(sigma), torch.ones_like(sigma)
         total = sigma.square() + self.sigma_data**2  # σ² + σ_d², the power of x̃
-        c_in = s if self.c_in == "richter" else total.rsqrt()
-        if self.c_shift == "edm-scaled-shift":
-            c_shift = c_in / s
-        else:
-            c_shift = torch.full_like(sigma, float(self.c_shift == "richter"))
+        c_in = {"richter": s, "edm": total.rsqrt(), "predictive": zero}[self.c_in]
         return Coefficients(
-            c_skip=torch.ones_like(s) if self.c_skip == "richter" else self.sigma_data**2 / total,
-            c_out=(
-                -s * sigma.square() / t
-                if self.c_out == "richter"
-                else sigma * self.sigma_data * total.rsqrt()
-            ),
+            c_skip={"richter": one, "edm": self.sigma_data**2 / total, "predictive": zero}[
+                self.c_skip
+            ],
+            c_out={
+                "richter": -s * sigma.square() / t,
+                "edm": sigma * self.sigma_data * total.rsqrt(),
+                "predictive": self.sigma_data * one,
+            }[self.c_out],
             c_in=c_in,
-            c_shift=c_shift,
-            c_noise=t.log() if self.c_noise == "richter" else sigma.log() / 4,
-        )
+            c_shift={
+                "richter": one, "edm": zero, "predictive": zero, "edm-scaled-shift": c_in / s
+            }[self.c_shift],
+            c_noise={"richter": t.log(), "edm": sigma.log() / 4, "predictive": zero}[self.c_noise],
+        )  # fmt: skip
 
     def loss_weight(self, sigma: float | Tensor) -> Tensor:
         """Return λ(σ), the weight of |D − r|² in the training loss, of the shape of ``sigma``.
@@ -162,4 +181,6 @@ class Preconditioning:
         sigma = as_level(sigma)
         if self.weight == "richter":
             return sigma.square().reciprocal()
+        if self.weight == "predictive":
+            return torch.full_like(sigma, self.sigma_data**-2)
         return sigma.square().reciprocal() + self.sigma_data**-2  # (σ² + σ_d²) / (σ σ_d)²

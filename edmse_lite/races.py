@@ -65,6 +65,22 @@ def matches(found: Sequence[Point], factor: float = 4.0) -> list[tuple[Point, Po
     return pairs
 
 
+def curve(found: Sequence[Point], score: str) -> Mapping[str, Mapping[int, Interval]]:
+    """Means by curve and number of calls, for a picture.
+
+    Args:
+        found: points.
+        score: name of a score.
+
+    Chapter: 14.
+    """
+    lines: dict[str, dict[int, Interval]] = {}
+    for point in found:
+        name = point.kind if point.walk == "default" else f"{point.kind}, {point.walk}"
+        lines.setdefault(name, {})[point.nfe] = point.mean(score)
+    return lines
+
+
 def claim(
     first: Point, second: Point, record: Mapping[str, Any], score: str = "pesq",
     margin: float = 0.05,

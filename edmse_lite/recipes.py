@@ -18,6 +18,7 @@ from edmse_lite.preconditioning import Preconditioning
 from edmse_lite.processes import SDE
 from edmse_lite.samplers import EDM, PC
 from edmse_lite.sdes import VE
+from edmse_lite.spectrograms import Spectrogram
 
 MODEL = "compact"
 """The checkpoint that comes with the package."""
@@ -51,6 +52,8 @@ class TrainingConfig:
         ema: decay of the moving average of the weights, a step.
         clip: largest norm of the gradient.
         p_mean, p_std: ln sigma ~ N(p_mean, p_std^2) (Karras et al. 2022, table 1).
+        t_min: if given, sigma = sigma(t) of the schedule with t ~ U(t_min, 1) in place of that
+            (Richter et al. 2023; Gonzalez et al. 2024 use 0.01).
         seed: of everything random.
         precision: ``fp32``, ``bf16`` or ``fp16`` (the latter two by autocast).
         save_every, validate_every: steps between training states, between validations.
@@ -75,6 +78,7 @@ class TrainingConfig:
     save_every: int = 500
     validate_every: int = 2_000
     validation_steps: int = 8
+    t_min: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16", "fp16"):
@@ -85,6 +89,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
+        if self.t_min is not None and not 0 < self.t_min < 1:
+            raise ValueError(f"t_min must lie in (0, 1), got {self.t_min}")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: a linear rise, then a cosine to zero."""
@@ -96,9 +102,25 @@ class TrainingConfig:
         """Decay of the moving average at a step; short at first, then ``ema``."""
         return min(self.ema, (1 + step) / (10 + step))
 
-    def draw_sigma(self, size: int, generator: torch.Generator) -> Tensor:
-        """Log-normal noise levels, shape (size,), on the CPU."""
-        return (self.p_mean + self.p_std * torch.randn(size, generator=generator)).exp()
+    def draw_sigma(
+        self, size: int, generator: torch.Generator, sde: SDE | None = None
+    ) -> Tensor:
+        """Noise levels, shape (size,), on the CPU: log-normal, or those of uniform times.
+
+        Args:
+            size: how many.
+            generator: source of randomness.
+            sde: schedule of the times; only ``t_min`` needs one.
+
+        Raises:
+            ValueError: ``t_min`` without a schedule.
+        """
+        if self.t_min is None:
+            return (self.p_mean + self.p_std * torch.randn(size, generator=generator)).exp()
+        if sde is None:
+            raise ValueError("t_min draws times: give the schedule that turns them into sigma")
+        t = self.t_min + (1 - self.t_min) * torch.rand(size, generator=generator)
+        return sde.sigma(t.double()).float()
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,8 @@ class Recipe:
         sigma_range: lowest and highest noise level that a sampler asks for.
         mixing: what the training mixtures are like.
         training: how long and how.
+        sampler: what it is validated with; it keeps to ``sigma_range``.
+        spectrogram: what the network sees of a waveform.
 
     Chapter: 10.
     """
@@ -122,6 +146,8 @@ class Recipe:
     sigma_range: tuple[float, float]
     mixing: MixingConfig
     training: TrainingConfig
+    sampler: EDM = FAST
+    spectrogram: Spectrogram = Spectrogram()
 
 
 COMPACT = Recipe(

@@ -23,7 +23,6 @@ from .networks import CompactUNet
 from .parallel import Alone, Plan
 from .records import Record
 from .shards import ShardError
-from .spectrograms import Spectrogram
 from .states import TrainingError
 from .training import Progress, Trainer
 
@@ -79,7 +78,7 @@ def start(
     model = ScoreModel(network, recipe.sde, recipe.preconditioning, recipe.sigma_range)
     return Trainer(
         model.to(device),
-        Spectrogram(),
+        recipe.spectrogram,
         batches,
         recipe.training,
         folder,
@@ -87,6 +86,7 @@ def start(
         notes,
         team,
         plan,
+        recipe.sampler,
     )
 
 

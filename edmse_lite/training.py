@@ -28,6 +28,7 @@ from .denoisers import ScoreModel
 from .losses import MeanLoss, denoising_loss
 from .parallel import Alone, Plan, describe_device
 from .recipes import TrainingConfig
+from .samplers import EDM
 from .spectrograms import Spectrogram
 from .states import TrainingError
 
@@ -67,6 +68,7 @@ class Trainer:
             record of the checkpoint that it begins with, its ``sha256`` included.
         team: the processes that train together; the default is this one alone.
         plan: how the work of a step is divided.
+        sampler: of the validations, with the steps that ``config`` says.
 
     Raises:
         TrainingError: if a batch cannot be divided so, or the processes were told different things.
@@ -85,12 +87,16 @@ class Trainer:
         notes: records.Record | None = None,
         team: Alone | None = None,
         plan: Plan | None = None,
+        sampler: EDM = recipes.FAST,
     ) -> None:
+        self.sampler = replace(sampler, steps=config.validation_steps)
         self.model, self.spectrogram, self.config = model, spectrogram, config
         self.folder, self.valid, self.notes = Path(folder), valid, notes or {}
         self.device = next(model.parameters()).device
         self.team, self.plan = team or Alone(self.device), plan or Plan()
-        self.draws = Draws(batches, spectrogram, config, self.team, self.plan, self.device)
+        self.draws = Draws(
+            batches, spectrogram, config, self.team, self.plan, self.device, model.sde
+        )
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -195,8 +201,7 @@ class Trainer:
         from .enhancement import Enhancer
         from .metrics import evaluate
 
-        sampler = replace(recipes.FAST, steps=self.config.validation_steps)
-        enhancer = Enhancer(self.average.eval(), self.spectrogram, sampler)
+        enhancer = Enhancer(self.average.eval(), self.spectrogram, self.sampler)
         noisy = torch.stack([pair.noisy for pair in self.valid])
         enhanced = torch.as_tensor(enhancer(noisy, 16_000, seed=0)).cpu()
         scores = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def train(args: Namespace) -> int:
     """Train a score model; a run that was stopped goes on."""
-    from edmse_lite import checkpoints, recipes, training
+    from edmse_lite import checkpoints, designs, training
     from edmse_lite.parallel import Plan, join
 
     given = {
@@ -30,7 +30,7 @@ def train(args: Namespace) -> int:
     given = {key: value for key, value in given.items() if value is not None}
     device, team = device_of(args.device), None
     try:
-        recipe = recipes.RECIPES[args.name]
+        recipe = designs.find(args.name)
         recipe = replace(recipe, training=replace(recipe.training, **given))
         plan = Plan(args.accumulate, args.parts, args.compile)
         out = args.out or Path("runs") / args.name

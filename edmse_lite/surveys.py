@@ -1,0 +1,196 @@
+"""The study of the design space: its rows, one an utterance, and what they say.
+
+Each model of :mod:`edmse_lite.designs` walks its own schedule with EDM's sampler, 15 calls; it is
+also asked once. SGMSE's own design is sampled by its own predictor-corrector sampler too, 60 calls.
+
+Chapter: 15 The design space, measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import checkpoints
+from .designs import BUDGET, DESIGNS, HIGHEST
+from .evaluation import RESULTS, SETS, Results, carry_out, describe_run, pairs_of
+from .grids import rho
+from .pages import Claim
+from .samplers import EDM, PC
+from .states import HISTORY
+from .studies import Job, jobs, read
+from .systems import System, trained
+from .tables import difference, where
+
+NAME = "designs"
+PAPERS_PC = PC(steps=30, corrector_steps=1, snr=0.5, t_eps=0.03)
+"""The sampler of Richter et al. 2023: 60 calls."""
+
+SGMSE, ONCE, PC_60 = "richter-sgmse", ", 1 call", ", PC"
+"""The design of Richter et al., and what follows the name of a design that is sampled otherwise."""
+
+Folders = Mapping[tuple[str, int], str | Path]
+"""Checkpoint of a design, by its name and its seed."""
+
+
+def command_for() -> str:
+    """Commands that train and evaluate the models."""
+    return "python scripts/study.py train, then ship, then evaluate"
+
+
+def systems(name: str, folder: str | Path, seed: int = 0) -> tuple[System, ...]:
+    """What a model of the study is evaluated as.
+
+    Args:
+        name: of the design.
+        folder: its checkpoint.
+        seed: of the training; those after the first are not asked for their single call.
+
+    Raises:
+        CheckpointError: no such checkpoint, or a damaged one.
+
+    Chapter: 15.
+    """
+    recipe = DESIGNS[name]
+    samplers: dict[str, EDM | PC] = {name: recipe.sampler}
+    if recipe.sampler.steps > 1 and seed == 0:
+        samplers[name + ONCE] = EDM(1, grid=rho(sigma_max=min(recipe.sigma_range[1], HIGHEST)))
+    if name == SGMSE:
+        samplers[name + PC_60] = PAPERS_PC
+    words = f"{type(recipe.sde).__name__} stiffness={getattr(recipe.sde, 'stiffness', 0):g}"
+    return tuple(
+        replace(trained(folder, sampler, title), schedule=words)
+        for title, sampler in samplers.items()
+    )
+
+
+def plan(folders: Folders, sets: Sequence[str] = SETS) -> list[Job]:
+    """All jobs, set by set. The seed of a row is that of the training and of the diffusion noise.
+
+    Args:
+        folders: checkpoint of a design and a seed.
+        sets: names of evaluation sets.
+
+    Chapter: 15.
+    """
+    return [
+        job
+        for chosen in sets
+        for (name, seed), folder in folders.items()
+        for job in jobs(systems(name, folder, seed), {chosen: pairs_of(chosen)}, (seed,))
+    ]
+
+
+def run(
+    folders: Folders,
+    sets: Sequence[str] = SETS,
+    out: str | Path = RESULTS,
+    *,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Evaluate models of the study, or go on with it; writes ``designs.csv`` and ``designs.json``.
+
+    Args:
+        folders: checkpoint of a design and a seed.
+        sets: names of evaluation sets.
+        out: folder of the files.
+        workers: processes.
+        progress: called with the numbers of rows done and of all rows.
+
+    Returns:
+        The CSV file.
+
+    Raises:
+        CheckpointError: a checkpoint is missing or damaged.
+        OSError: the folder cannot be written; rows that were written before stay.
+
+    Chapter: 15.
+    """
+    found = {key: checkpoints.load(folder) for key, folder in folders.items()}
+    path = Path(out) / f"{NAME}.csv"
+    first = next(iter(found.values()))
+
+    def record(minutes: float) -> dict[str, Any]:
+        made = describe_run(first, minutes, workers, "cpu", False)
+        made |= {"command": command_for(), "checkpoint": "study", "sha256": "study"}
+        made["training_steps"] = BUDGET.steps
+        made["models"] = [_describe(*key, each) for key, each in found.items()]
+        return made
+
+    return carry_out(plan(folders, sets), path, "study", record, workers=workers, progress=progress)
+
+
+def _describe(name: str, seed: int, found: checkpoints.Checkpoint) -> dict[str, Any]:
+    """What a reader needs to train a model again, and how it did in its validation."""
+    kept = ("command", "steps", "hours", "audio_hours", "hardware")
+    with (found.folder / HISTORY).open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    return {
+        "design": name, "seed": seed, "sha256": found.sha256,
+        "valid_pesq": float(last["pesq"]), "valid_si_sdr": float(last["si_sdr"]),
+        **{key: found.record[key] for key in kept},
+    }  # fmt: skip
+
+
+def load(folder: str | Path = RESULTS) -> Results:
+    """Read the study that comes with the package, or another.
+
+    Raises:
+        FileNotFoundError: it has not been run; the message has the command.
+        ValueError: a damaged file.
+
+    Chapter: 15.
+    """
+    path = Path(folder) / f"{NAME}.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; make it by `{command_for()}`")
+    return Results(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+
+
+def best(results: Results, prefix: str = "edm-") -> str:
+    """Name of the design with the highest PESQ in the validation of its first training.
+
+    Validation recordings are in none of the evaluation sets, so this choice costs no claim.
+
+    Args:
+        results: the study.
+        prefix: of the names to choose from.
+
+    Chapter: 15.
+    """
+    first = [m for m in results.record["models"] if m["seed"] == 0]
+    return max((m for m in first if m["design"].startswith(prefix)), key=lambda m: m["valid_pesq"])[
+        "design"
+    ]
+
+
+def systems_claim(results: Results, chosen: str = "matched", margin: float = 0.05) -> Claim:
+    """Card: SGMSE's design with PC at 60 calls, against the best EDM design at 15.
+
+    Args:
+        results: the study.
+        chosen: evaluation set.
+        margin: smallest difference in PESQ that matters, set before the run.
+
+    Raises:
+        ValueError: the study has no rows of one of them.
+
+    Chapter: 14 EDM against PC, hands on.
+    """
+    name, rival = best(results), SGMSE + PC_60
+    ours, theirs = (
+        where(results.rows, evaluation_set=chosen, system=system) for system in (name, rival)
+    )
+    effect = difference([*ours, *theirs], name, rival, "pesq")
+    seeds = len({row.seed for row in ours} & {row.seed for row in theirs})
+    return Claim(
+        f"Trained alike, the best EDM design of the validation ({name}) reaches with "
+        f"{ours[0].nfe} calls what Richter's design with PC reaches with {theirs[0].nfe}",
+        "PESQ", margin, effect, seeds, command_for(), results.record["minutes"],
+        sample=f"{effect.n // seeds} clips × {seeds} trainings, {effect.clusters} noise recordings",
+    )  # fmt: skip
