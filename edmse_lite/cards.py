@@ -90,6 +90,45 @@ def model_card(checkpoint: str | Path, results: Results) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+STUDY_PURPOSE = """\
+One of the study models: a small network that was trained again for each design, with one budget,
+to compare designs. It is not made to enhance: use the model *compact* for that.
+"""
+
+
+def study_card(name: str, results: Results) -> str:
+    """Model card of a model of the study, in Markdown.
+
+    Args:
+        name: of the design, such as ``edm-cosine``.
+        results: of the study.
+
+    Raises:
+        CheckpointError: no such model, or a damaged one.
+
+    Chapter: 10.
+    """
+    found = checkpoints.load(f"study/{name}")
+    config = json.loads((found.folder / checkpoints.CONFIG).read_text(encoding="utf-8"))
+    rows = [row for row in results.rows if row.checkpoint == found.sha256[: len(row.checkpoint)]]
+    rows = [row for row in rows if row.checkpoint]
+    parts = [
+        f"# Model card: study/{name}",
+        "This page was written by `python scripts/study.py ship`.",
+        "## What it is for", STUDY_PURPOSE,
+        "## What it is", _description(config).markdown(),
+        "## How it was trained", _training(config.get("training", {})),
+        "## How good it is", "Mean and 95 % interval, a bootstrap over noise recordings.",
+    ]  # fmt: skip
+    for chosen in SETS:
+        some = where(rows, evaluation_set=chosen)
+        if some:
+            parts += [f"### {chosen} ({len({row.key for row in some})} pairs)"]
+            parts += [means_table(some, SHOWN).markdown()]
+    parts += ["## Where it stops", LIMITS, "## Licence", LICENCE]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
 def write_card(checkpoint: str | Path, results: str | Path) -> Path:
     """Write the card as ``README.md`` into the checkpoint's folder; `results` is a folder.
 

@@ -143,11 +143,12 @@ def load(folder_or_name: str | Path, device: torch.device | str = "cpu") -> Chec
 
 
 def names() -> list[str]:
-    """Names of the checkpoints that come with the package.
+    """Names of the checkpoints that come with the package, as ``compact`` or ``study/edm-cosine``.
 
     Chapter: 10.
     """
-    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
+    found = PRETRAINED.rglob(CONFIG)
+    return sorted(path.parent.relative_to(PRETRAINED).as_posix() for path in found)
 
 
 def find(folder_or_name: str | Path) -> Path:
@@ -164,10 +165,15 @@ def find(folder_or_name: str | Path) -> Path:
     if (folder / CONFIG).is_file():
         return folder
     found = "a folder without config.json" if folder.is_dir() else "no such folder"
-    known = ", ".join(names()) or "none"
+    known = ", ".join(dict.fromkeys(_shown(name) for name in names())) or "none"
     raise CheckpointError(
         f"{folder}: {found}; give a folder that `edmse train` wrote, or a name: {known}"
     )
+
+
+def _shown(name: str) -> str:
+    """The many models of the study as one word, for a message of one line."""
+    return "study/… (see edmse_lite.designs)" if name.startswith("study/") else name
 
 
 def _halved(folder: Path, model: ScoreModel) -> dict[str, torch.Tensor]:

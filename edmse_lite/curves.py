@@ -116,8 +116,8 @@ def plan(
 ) -> list[Job]:
     """All jobs, the most needed first.
 
-    1. At most 31 calls, default levels: seed by seed. 2. Up to 128 calls, first seed. 3. The walks
-    over all levels, seed by seed. 4. The other seeds of more than 31 calls.
+    1. At most 31 calls, default levels: seed by seed. 2. Up to 128 calls, and the walks over all
+    levels, first seed. 3. The other seeds of more than 31 calls. 4. Those of the other walks.
 
     Args:
         checkpoint: name or folder.
@@ -132,9 +132,8 @@ def plan(
     some = [s for s in short if FEW < s.nfe <= MANY]
     many = [s for s in short if s.nfe > MANY]
     whole = [s for s in every if s not in short]
-    stages = [*((few, seed) for seed in SEEDS), (some + many, SEEDS[0])]
-    stages += [*((whole, seed) for seed in SEEDS), *((some, seed) for seed in SEEDS[1:])]
-    stages += [(many, seed) for seed in SEEDS[1:]]
+    stages = [*((few, seed) for seed in SEEDS), (some + many + whole, SEEDS[0])]
+    stages += [(chosen, seed) for chosen in (some, many, whole) for seed in SEEDS[1:]]
     pairs = {SET: pairs_of(SET, size)}
     return [
         replace(job, dnsmos=True)
@@ -288,5 +287,8 @@ def confirm(
         raise Disagreement(f"no row of at most {most} calls; run `{command_for(checkpoint)}`")
     drawn = random.Random(results.record["sha256"]).sample(rows, min(count, len(rows)))
     pairs: dict[str, Pair] = {pair.key: pair for pair in pairs_of(SET)}
-    again = [measure(Job(able[r.system], SET, pairs[r.key], r.seed)) for r in drawn]
+    again = [
+        measure(Job(able[r.system], SET, pairs[r.key], r.seed, not math.isnan(r.dnsmos_ovrl)))
+        for r in drawn
+    ]
     return [compare(old, new) for old, new in zip(drawn, again, strict=True)]

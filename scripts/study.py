@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edmse_lite import checkpoints, designs, surveys
+from edmse_lite import cards, checkpoints, designs, surveys
 
 RUNS = Path("runs") / "study"
 
@@ -50,7 +50,7 @@ def train(name: str, seed: int) -> None:
 
 
 def ship(names: Sequence[str]) -> None:
-    """Copy weights and records of the runs with seed 0 into the package."""
+    """Copy weights and records of the runs with seed 0 into the package, and write their cards."""
     for name in names:
         if not finished(name, 0):
             print(f"not shipped, not finished: {name}", file=sys.stderr)
@@ -59,6 +59,11 @@ def ship(names: Sequence[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for file in (checkpoints.CONFIG, checkpoints.WEIGHTS):
             shutil.copyfile(folder(name, 0) / file, target / file)
+        try:
+            card = cards.study_card(name, surveys.load())
+        except FileNotFoundError:
+            continue  # the card has the scores: it comes after the evaluation
+        (target / "README.md").write_text(card, encoding="utf-8")
 
 
 def main() -> int:

@@ -47,9 +47,7 @@ def test_uniform_times_give_the_known_quantiles_of_sigma(
 def test_the_density_of_sigma_is_one_over_its_speed() -> None:
     """p_train(sigma) = 1 / ((1 - t_min) dsigma/dt), against the share of draws in a band."""
     sde, t = se.OUVE(), torch.tensor(0.6, dtype=torch.float64)
-    sigma = TrainingConfig(t_min=0.1).draw_sigma(
-        1_000_000, torch.Generator().manual_seed(1), sde
-    )
+    sigma = TrainingConfig(t_min=0.1).draw_sigma(1_000_000, torch.Generator().manual_seed(1), sde)
     width = 0.004
     share = float(((sigma - float(sde.sigma(t))).abs() < width / 2).double().mean())
     speed = float((sde.sigma(t + 1e-5) - sde.sigma(t - 1e-5)) / 2e-5)
@@ -201,3 +199,44 @@ def test_rows_carry_what_tells_designs_apart(folders: surveys.Folders, tmp_path:
 def test_a_study_that_was_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"designs\.csv: no such file; make it by"):
         surveys.load(tmp_path)
+
+
+def results(ours: float, theirs: float) -> evaluation.Results:
+    """A study of 12 clips and three trainings whose two systems differ by a known amount."""
+    from edmse_lite.studies import Row
+
+    rows = []
+    for system, mean, nfe in (("edm-ouve", ours, 15), (surveys.SGMSE + surveys.PC_60, theirs, 60)):
+        for seed in range(3):
+            for clip in range(12):
+                turn = 0.01 * (-1) ** (clip // 2) * (nfe == 15)
+                pesq = mean + 0.3 * clip + turn  # clips differ more than systems
+                rows.append(Row(system, "w", "S", "p", "s", 8, nfe, "matched", f"m-{clip}", 0.0,
+                                "wind", f"file-{clip // 2}", "carlo", seed, pesq=pesq))  # fmt: skip
+    models = [{"design": name, "seed": seed, "sha256": "w", "valid_pesq": pesq}
+              for name, seed, pesq in (("edm-ouve", 0, 1.3), ("edm-cosine", 0, 1.2),
+                                       ("edm-cosine", 1, 1.9),
+                                       ("richter-ouve", 0, 2.0))]  # fmt: skip
+    return evaluation.Results(rows, {"models": models, "minutes": 3.0})
+
+
+def test_the_best_design_is_that_of_the_first_validation() -> None:
+    assert surveys.best(results(1, 1)) == "edm-ouve"
+    assert surveys.best(results(1, 1), "richter-") == "richter-ouve"
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"), [(1.3, "better"), (1.0, "equivalent"), (0.9, "worse")]
+)
+def test_the_card_of_two_systems(ours: float, verdict: str) -> None:
+    card = surveys.systems_claim(results(ours, 1.0))
+    assert card.effect.mean == pytest.approx(ours - 1.0) and card.verdict == verdict
+    assert card.seeds == 3 and card.sample == "12 clips × 3 trainings, 6 noise recordings"
+    assert "(edm-ouve) reaches with 15 calls" in card.hypothesis
+
+
+def test_a_card_needs_rows_of_both() -> None:
+    found = results(1.3, 1.0)
+    rows = [row for row in found.rows if row.system == "edm-ouve"]
+    with pytest.raises(ValueError, match="share no clip"):
+        surveys.systems_claim(replace(found, rows=rows))
