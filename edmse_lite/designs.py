@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edmse_lite import recipes
+from edmse_lite import papers, recipes
 from edmse_lite.grids import rho
 from edmse_lite.mixing import MixingConfig
 from edmse_lite.networks import UNetConfig
@@ -99,7 +99,7 @@ DESIGNS = _designs()
 
 
 def find(name: str) -> Recipe:
-    """Recipe of a name: one of the compact model's stages, or ``study/`` and a design.
+    """Recipe of a name: a stage of the compact model, ``study/`` a design, or ``paper/`` a system.
 
     Raises:
         ValueError: no such recipe; the message names all.
@@ -107,6 +107,7 @@ def find(name: str) -> Recipe:
     Chapter: 10.
     """
     known = recipes.RECIPES | {f"study/{key}": recipe for key, recipe in DESIGNS.items()}
+    known |= {f"paper/{key}": recipe for key, recipe in papers.SYSTEMS.items()}
     if name not in known:
         raise ValueError(f"no recipe {name!r}; known are {', '.join(known)}")
     return known[name]

@@ -20,6 +20,7 @@ from .base import (
 )
 from .calls import over_calls, path
 from .charts import over_axis, over_groups
+from .hours import roofline
 from .judging import caught, half_widths, over_delay
 from .levels import arrow_fields, denoiser_curves, orders, paths, thumbnail
 from .mismatch import shares, starts
@@ -31,6 +32,6 @@ __all__ = [
     "COLOURS", "DASHES", "WIDTH", "against", "arrow_fields", "bands", "beside", "caught",
     "channels", "cloud", "curves", "decibels", "denoiser_curves", "disagreement", "distributions",
     "half_widths", "influence", "orders", "over_axis", "over_calls", "over_delay", "over_groups",
-    "panels", "path", "paths", "png", "shares", "slopes", "smooth", "spectrograms", "stages",
-    "starts", "stops", "style", "thumbnail", "traces", "tradeoff", "unet",
+    "panels", "path", "paths", "png", "roofline", "shares", "slopes", "smooth", "spectrograms",
+    "stages", "starts", "stops", "style", "thumbnail", "traces", "tradeoff", "unet",
 ]  # fmt: skip
