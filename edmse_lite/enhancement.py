@@ -53,7 +53,8 @@ class Enhancer:
     Args:
         denoiser: a score model, or any other denoiser.
         spectrogram: the transform that the denoiser was made for.
-        sampler: walks down the noise; default ``recipes.SAMPLER``.
+        sampler: walks down the noise; default ``recipes.SAMPLER``. A denoiser that was trained on
+            lower levels only gets that walk over its own (``recipes.fitted``).
         device: where the work is done; default where the denoiser is.
         sde: the schedule; default ``denoiser.sde``.
 
@@ -76,7 +77,8 @@ class Enhancer:
             raise ValueError(f"{type(denoiser).__name__} has no sde; give one as sde=…")
         self.sde: SDE = found
         self.spectrogram = spectrogram or Spectrogram()
-        self.sampler = sampler or recipes.SAMPLER
+        levels = getattr(denoiser, "sigma_range", None)
+        self.sampler = recipes.fitted(sampler or recipes.SAMPLER, levels)
         self.device = torch.device(device) if device is not None else _device_of(denoiser)
         is_module = isinstance(denoiser, torch.nn.Module)
         self.denoiser = denoiser.to(self.device) if is_module else denoiser

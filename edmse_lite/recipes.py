@@ -16,7 +16,7 @@ from edmse_lite.mixing import MixingConfig
 from edmse_lite.networks import UNetConfig
 from edmse_lite.preconditioning import Preconditioning
 from edmse_lite.processes import SDE
-from edmse_lite.samplers import EDM, PC
+from edmse_lite.samplers import EDM, PC, Sampler
 from edmse_lite.sdes import VE
 from edmse_lite.spectrograms import Spectrogram
 
@@ -38,6 +38,21 @@ FAST = EDM(steps=8, s_churn=math.inf, grid=NEAR_THE_MEAN)
 
 PREDICTOR_CORRECTOR = PC(steps=15, corrector_steps=1, snr=0.5, t_eps=0.8)
 """SGMSE's sampler over the same levels, at nearly the same cost as the default: 30 calls."""
+
+
+def fitted(sampler: Sampler, sigma_range: tuple[float, float] | None) -> Sampler:
+    """Return the sampler, or the same over a model's own levels where the default ones are above.
+
+    Args:
+        sampler: only one that walks :data:`NEAR_THE_MEAN` is changed.
+        sigma_range: lowest and highest level that the model was trained on; None is any.
+
+    Chapter: 12 The EDM sampler.
+    """
+    high = isinstance(sampler, EDM) and sampler.grid == NEAR_THE_MEAN
+    if high and sigma_range and sigma_range[1] < NEAR_THE_MEAN.sigma_max * 0.99:
+        return replace(sampler, grid=rho())
+    return sampler
 
 
 @dataclass(frozen=True)

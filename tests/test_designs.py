@@ -144,6 +144,23 @@ def test_a_name_that_is_not_known_is_answered_with_all() -> None:
         designs.find("edm")
 
 
+@pytest.mark.parametrize("name", ["edm-ouve", "edm-sgmse", "edm-cosine"])
+def test_the_default_walk_keeps_to_the_levels_of_the_model(name: str) -> None:
+    recipe, asked = DESIGNS[name], []
+
+    class Listener:
+        sde, sigma_range = recipe.sde, recipe.sigma_range
+
+        def __call__(self, x: torch.Tensor, y: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            asked.append(float(sigma))
+            return 0 * x
+
+    se.Enhancer(Listener())(torch.randn(8_000, generator=torch.Generator().manual_seed(0)), 16_000)
+    low, high = recipe.sigma_range
+    assert len(asked) == 31 and low * 0.999 <= min(asked) and max(asked) <= high * 1.001
+    assert (min(asked) > 0.9) == (name == "edm-cosine")  # high levels where there are any
+
+
 # Their evaluation
 
 
