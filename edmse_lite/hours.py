@@ -201,11 +201,11 @@ def hours_range(audio_hours: float, speed: tuple[float, float]) -> tuple[float, 
     return audio_hours / speed[1], audio_hours / speed[0]
 
 
-UNITS = ((1 / 60, "min"), (1.0, "h"), (24.0, "days"), (365.25 * 24, "years"))
+UNITS = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days"), (365.25 * 24, "years"))
 
 
 def spoken(hours: Sequence[float]) -> str:
-    """Times in words, two digits each: "19–69 min", or "3 min – 4.5 h".
+    """Times in words, two digits each: "19–69 min", or "3 min – 4.5 h"; unbroken before units.
 
     Args:
         hours: one or two, h.
@@ -215,8 +215,8 @@ def spoken(hours: Sequence[float]) -> str:
     said = [_in_words(each) for each in hours]
     units = {unit for _, unit in said}
     if len(units) == 1:
-        return "–".join(dict.fromkeys(value for value, _ in said)) + f" {units.pop()}"
-    return " – ".join(" ".join(each) for each in said)
+        return "–".join(dict.fromkeys(value for value, _ in said)) + f"\u00a0{units.pop()}"
+    return " – ".join("\u00a0".join(each) for each in said)
 
 
 def _in_words(hours: float) -> tuple[str, str]:
@@ -224,3 +224,16 @@ def _in_words(hours: float) -> tuple[str, str]:
     unit, name = next((u for u in reversed(UNITS) if hours >= 2 * u[0]), UNITS[0])
     rounded = float(f"{hours / unit:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}", name
+
+
+def brief(value: float) -> str:
+    """A number with two digits, short enough for a phone: "12 k", "1.7 M".
+
+    Args:
+        value: above 0.
+
+    Chapter: 10.
+    """
+    units = ((1e6, "\u00a0M"), (1e3, "\u00a0k"))
+    unit, name = next((each for each in units if value >= each[0]), (1.0, ""))
+    return f"{float(f'{value / unit:.2g}'):g}{name}"

@@ -6,13 +6,15 @@ import math
 from dataclasses import replace
 
 import pytest
+import soundfile
 import torch
 from small_run import RECIPE
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import edmse_lite as se
-from edmse_lite import designs, figures, gauges, hours, papers, profiling, recipes
+from edmse_lite import designs, figures, gauges, hours, papers, profiling, recipes, runs
+from edmse_lite.cli import main
 from edmse_lite.hours import H200, H200_8, T4, Machine
 from edmse_lite.losses import denoising_loss
 from edmse_lite.profiling import Profile, Traffic
@@ -41,13 +43,11 @@ class Hiss:
     """Pairs that need no corpus."""
 
     def batch(self, size, generator):
-        clean = 0.1 * torch.randn(size, 4096, generator=generator)
-        return clean, clean + 0.05 * torch.randn(size, 4096, generator=generator)
+        clean = 0.1 * torch.randn(size, 1024, generator=generator)
+        return clean, clean + 0.05 * torch.randn(size, 1024, generator=generator)
 
 
 def trainer(recipe: recipes.Recipe, folder) -> Trainer:
-    from edmse_lite import runs
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "evaluation_set", lambda *_: ())
         return runs.start(recipe, folder, batches=Hiss())
@@ -63,7 +63,7 @@ def test_a_step_of_the_paper_s_settings(name, precision, tmp_path):
     assert math.isfinite(loss) and norm > 0
     assert any(not torch.equal(a, b) for a, b in zip(before, run.model.parameters(), strict=True))
     assert run.spectrogram == se.Spectrogram(512, 128)
-    assert run.draws.of(1).y.shape[-2:] == (256, 33)
+    assert run.draws.of(1).y.shape[-2:] == (256, 9)
 
 
 def test_a_checkpoint_keeps_the_recipe_s_transform_and_resumes(tmp_path):
@@ -123,6 +123,20 @@ def test_the_settings_are_those_of_the_table():
         assert float(times.mean()) == pytest.approx(0.505, abs=0.02)
     assert {setting.source for setting in papers.SETTINGS} == {"config", "code"}
     assert any(setting.same for setting in papers.SETTINGS)
+
+
+def test_the_command_trains_on_a_folder_of_pairs(tmp_path, monkeypatch):
+    monkeypatch.setitem(papers.SYSTEMS, "edm", shrunk("edm", "fp32"))
+    monkeypatch.setattr(runs, "evaluation_set", lambda *_: ())
+    monkeypatch.chdir(tmp_path)
+    clean, noisy = Hiss().batch(1, torch.Generator().manual_seed(0))
+    for side, wave in (("clean", clean), ("noisy", noisy)):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        soundfile.write(tmp_path / "pairs" / side / "p1_1.wav", wave[0].repeat(16).numpy(), 16_000)
+    assert main("train paper/edm --corpus pairs --steps 1 --device cpu".split()) == 0
+    found = se.checkpoints.load(tmp_path / "runs" / "paper" / "edm")
+    assert found.spectrogram == papers.SPECTROGRAM and found.record["steps"] == 1
+    assert found.record["command"].startswith("edmse train paper/edm")
 
 
 def test_unknown_names_are_told_the_known_ones():
@@ -294,10 +308,12 @@ def test_times_in_words():
     said = {
         (0.31, 1.15): "19–69 min", (0.05, 4.5): "3 min – 4.5 h", (3.1, 14.2): "3.1–14 h",
         (30.0, 50.0): "30 h – 2.1 days", (2400.0, 40_000.0): "100 days – 4.6 years",
-        (0.0001, 0.0001): "0.006 min", (5.0,): "5 h", (12.04, 12.4): "12 h",
+        (0.001, 0.001): "3.6 s", (5.0,): "5 h", (12.04, 12.4): "12 h", (0.02, 0.1): "72 s – 6 min",
     }  # fmt: skip
     for found, words in said.items():
-        assert hours.spoken(found) == words
+        assert hours.spoken(found).replace("\u00a0", " ") == words
+    briefs = {0.5: "0.5", 374: "370", 1093: "1.1 k", 92_044: "92 k", 1_690_547: "1.7 M"}
+    assert [hours.brief(value).replace("\u00a0", " ") for value in briefs] == [*briefs.values()]
 
 
 # Measuring here
