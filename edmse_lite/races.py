@@ -126,12 +126,17 @@ def differences_table(
         line = [f"{_short(first)}<br>minus {_short(second)}"]
         for score in scores:
             effect = paired(first, second, score)
-            text = cell(effect, max(2, DIGITS.get(score, 2)), sign=True)
+            text = cell(effect, max(2, DIGITS.get(score, 2)) + 1, sign=True)
             if score in margins:
-                text += f"<br><small>{verdict(effect, margins[score])}</small>"
+                text += f"<br><small>{_verdict(effect, margins[score])}</small>"
             line.append(text)
         body.append(line)
     return Table(["calls", *(TITLES[score] for score in scores)], body)
+
+
+def _verdict(effect: Interval, margin: float) -> str:
+    small = effect.excludes_zero and effect.inside(margin)
+    return verdict(effect, margin) + (", by less than the margin" if small else "")
 
 
 def points_table(found: Sequence[Point], scores: Sequence[str]) -> Table:

@@ -226,7 +226,11 @@ def differences_table(
 
 
 def _starred(interval: Interval, score: str) -> str:
-    mean, ends = cell(interval, DIGITS.get(score, 2), sign=True).split("<br>")
+    digits = DIGITS.get(score, 2)
+    nearest = min(abs(interval.low), abs(interval.high))
+    if interval.excludes_zero and round(nearest, digits) == 0:
+        digits += 1  # else an interval that excludes 0 would end in 0.00
+    mean, ends = cell(interval, digits, sign=True).split("<br>")
     return f"{mean}{'&nbsp;*' if interval.excludes_zero else ''}<br>{ends}"
 
 

@@ -421,7 +421,10 @@ def test_the_card_and_the_tables_say_what_was_compared() -> None:
     assert "6 clips × 2 seeds, 3 noise recordings" in text
     table = races.differences_table([(points[0], points[2])], ["pesq"], {"pesq": 0.3})
     assert table.rows[0][0] == "EDM, 3<br>minus PC, 12"
-    assert table.rows[0][1].startswith("+0.20") and table.rows[0][1].endswith("better</small>")
+    assert table.rows[0][1].startswith("+0.200<br>")
+    assert table.rows[0][1].endswith(">better, by less than the margin</small>")
+    table = races.differences_table([(points[0], points[2])], ["pesq"], {"pesq": 0.1})
+    assert table.rows[0][1].endswith(">better</small>")
     lines = races.points_table(points, ["pesq"]).rows
     assert "N = 2, 2 seeds" in lines[0][0] and lines[0][1].startswith("3.75")
 
