@@ -250,8 +250,9 @@ def _claim(results: Results, name: str, rival: str, text: str, chosen: str, marg
     )
     effect = difference([*ours, *theirs], name, rival, "pesq")
     seeds = len({row.seed for row in ours} & {row.seed for row in theirs})
+    training = 60 * sum(model["hours"] for model in results.record["models"]) / 2  # two at a time
     return Claim(
         f"On {chosen}, trained alike {text}", "PESQ", margin, effect, seeds, command_for(),
-        results.record["minutes"],
+        results.record["minutes"] + training,
         sample=f"{effect.n // seeds} clips × {seeds} trainings, {effect.clusters} noise recordings",
     )  # fmt: skip

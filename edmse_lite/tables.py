@@ -197,7 +197,7 @@ def means_table(rows: Sequence[Row], scores: Sequence[str], seed: int = 0) -> Ta
             value, ends = text.split("<br>")
             cells.append(f"<strong>{value}</strong><br>{ends}" if best[score] == name else text)
         nfe = where(rows, system=name)[0].nfe
-        calls = f"<br><small>{nfe} calls</small>" if nfe else ""
+        calls = f"<br><small>{nfe} call{'s' * (nfe > 1)}</small>" if nfe else ""
         body.append([html.escape(name) + calls, *cells])
     return Table(["System", *(TITLES[score] for score in scores)], body)
 

@@ -12,7 +12,7 @@ from tiny import tiny_model
 from torch.testing import assert_close
 
 import edmse_lite as se
-from edmse_lite import checkpoints, designs, evaluation, recipes, studies, surveys
+from edmse_lite import checkpoints, confirmation, designs, evaluation, recipes, studies, surveys
 from edmse_lite.designs import DESIGNS
 from edmse_lite.losses import denoising_loss
 from edmse_lite.networks import CompactUNet
@@ -230,7 +230,7 @@ def results(ours: float, theirs: float) -> evaluation.Results:
                 pesq = mean + 0.3 * clip + turn  # clips differ more than systems
                 rows.append(Row(system, "w", "S", "p", "s", 8, nfe, "matched", f"m-{clip}", 0.0,
                                 "wind", f"file-{clip // 2}", "carlo", seed, pesq=pesq))  # fmt: skip
-    models = [{"design": name, "seed": seed, "sha256": "w", "valid_pesq": pesq}
+    models = [{"design": name, "seed": seed, "sha256": "w", "valid_pesq": pesq, "hours": 0.1}
               for name, seed, pesq in (("edm-ouve", 0, 1.3), ("edm-cosine", 0, 1.2),
                                        ("edm-cosine", 1, 1.9),
                                        ("richter-ouve", 0, 2.0))]  # fmt: skip
@@ -250,6 +250,7 @@ def test_the_card_of_two_systems(ours: float, verdict: str) -> None:
     assert card.effect.mean == pytest.approx(ours - 1.0) and card.verdict == verdict
     assert card.seeds == 3 and card.sample == "12 clips × 3 trainings, 6 noise recordings"
     assert "(edm-ouve) reaches with 15 calls" in card.hypothesis
+    assert card.minutes == pytest.approx(3.0 + 12)  # evaluation, and four trainings two at a time
 
 
 def test_a_card_needs_rows_of_both() -> None:
@@ -257,3 +258,39 @@ def test_a_card_needs_rows_of_both() -> None:
     rows = [row for row in found.rows if row.system == "edm-ouve"]
     with pytest.raises(ValueError, match="share no clip"):
         surveys.systems_claim(replace(found, rows=rows))
+
+
+# What ships
+
+
+def test_the_shipped_models_are_those_of_the_results() -> None:
+    study = surveys.load()
+    first = {m["design"]: m for m in study.record["models"] if m["seed"] == 0}
+    shipped = {name.removeprefix("study/") for name in checkpoints.names() if "/" in name}
+    assert shipped == set(first) <= set(DESIGNS)
+    for name, model in first.items():
+        found, recipe = checkpoints.load(f"study/{name}"), DESIGNS[name]
+        assert found.sha256 == model["sha256"] and model["steps"] == recipe.training.steps
+        assert found.model.network.config == recipe.network and found.model.sde == recipe.sde
+        assert found.model.preconditioning == recipe.preconditioning
+        assert (found.folder / "model.safetensors").stat().st_size < 2.5e6
+        assert found.sha256 in (found.folder / "README.md").read_text(encoding="utf-8")
+    trained = {(m["design"], m["seed"]) for m in study.record["models"]}
+    assert {(row.system.split(",")[0], row.seed) for row in study.rows} == trained
+    clips = {s: {r.key for r in study.rows if r.evaluation_set == s} for s in surveys.SETS}
+    for row_set in {row.evaluation_set for row in study.rows}:
+        assert len(clips[row_set]) == 48
+    both = {surveys.best(study), surveys.SGMSE}
+    assert {(name, seed) for name in both for seed in range(3)} <= trained
+
+
+def test_a_shipped_row_is_computed_again_and_a_changed_one_is_named() -> None:
+    study = surveys.load()
+    assert len(surveys.confirm(study, count=1)) == 1
+    rows = [replace(row, si_sdr=row.si_sdr + 1) for row in study.rows]
+    with pytest.raises(confirmation.Disagreement, match="si_sdr is"):
+        surveys.confirm(replace(study, rows=rows), count=1)
+    models = [m | {"sha256": "0" * 64} for m in study.record["models"]]
+    changed = replace(study, record=study.record | {"models": models})
+    with pytest.raises(confirmation.Disagreement, match="has the weights .* the results 0000"):
+        surveys.confirm(changed)
