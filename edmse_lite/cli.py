@@ -114,7 +114,8 @@ def _add_train(adder: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument(
         "name", metavar="NAME",
-        help=f"what to train: {', '.join(TRAINABLE)}, or study/DESIGN (see edmse_lite.designs)",
+        help=f"what to train: {', '.join(TRAINABLE)}, study/DESIGN (see edmse_lite.designs), "
+        "paper/sgmse or paper/edm",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path,
