@@ -273,7 +273,8 @@ def test_the_wheel_holds_what_a_notebook_needs(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         names = set(opened.namelist())
     wanted = set(tracked("edmse_lite"))
-    wanted |= {str(path.relative_to(ROOT)) for path in ROOT.glob("edmse_lite/pretrained/*/*")}
+    weights = (ROOT / "edmse_lite" / "pretrained").rglob("*.*")
+    wanted |= {str(path.relative_to(ROOT)) for path in weights}
     missing = sorted(wanted - names)
     assert not missing, f"{len(missing)} files are not in the wheel: {missing[:5]}"
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "book/"))]
