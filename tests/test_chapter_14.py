@@ -323,6 +323,16 @@ def test_bars_stand_at_their_calls() -> None:
     assert figure.axes[1].get_xscale() == "log"
 
 
+def test_a_mean_far_below_the_floor_is_an_arrow_and_squashes_nothing() -> None:
+    lines = {"EDM": {1: Interval(14.0, 13.0, 15.0, 4, 2)},
+             "PC": {8: Interval(-52.4, -54.0, -50.0, 4, 2), 16: Interval(9.0, 8.0, 10.0, 4, 2)}}
+    ax = figures.over_calls({"SI-SDR": lines}, {"SI-SDR": 5.0}).axes[0]
+    assert 0 < ax.get_ylim()[0] < 5.0 and ax.get_ylim()[1] > 14
+    assert [(t.get_text(), t.xy[0]) for t in ax.texts] == [("↓ −52", 8)]
+    near = {"EDM": {1: Interval(14.0, 13.0, 15.0, 4, 2), 3: Interval(4.0, 3.0, 5.0, 4, 2)}}
+    assert not figures.over_calls({"SI-SDR": near}, {"SI-SDR": 5.0}).axes[0].texts
+
+
 def test_a_path_has_its_two_panels() -> None:
     top, bottom = figures.path([2, 4, 5], [2.0, 1.5, 1.0], [3.0, 5.0, 6.0], 1.0).axes
     assert list(top.lines[0].get_ydata()) == [2.0, 1.5, 1.0]

@@ -27,6 +27,8 @@ def over_calls(
 ) -> Figure:
     """Scores over calls of the network, a panel a score, with bars for the intervals.
 
+    A mean far below the grey line would squash all others: it is an arrow with its value.
+
     Args:
         found: title of a panel; name of a curve; interval by number of calls.
         floor: value of a grey line, by title.
@@ -43,6 +45,8 @@ def over_calls(
                 ax.axhline(floor[title], color="#777777", lw=4, alpha=0.45, label=floor_name)
             for i, (name, points) in enumerate(lines.items()):
                 _bars(ax, points, i, name)
+            if title in floor and not logy:
+                _frame(ax, lines, floor[title])
             ax.set(title=title, yscale="log" if logy else "linear")
             ax.grid(axis="y", color="#dddddd", lw=0.8)
         highest = max(max(p) for lines in found.values() for p in lines.values())
@@ -63,6 +67,20 @@ def _bars(ax: Axes, points: Mapping[int, Interval], index: int, name: str) -> No
     look = {"color": COLOURS[index], "ls": DASHES[index], "marker": _MARKS[index], "ms": 5}
     means = [interval.mean for interval in found]
     ax.errorbar(calls, means, yerr=[low, high], capsize=2, lw=1.6, label=name, **look)
+
+
+def _frame(ax: Axes, lines: Mapping[str, Mapping[int, Interval]], floor: float) -> None:
+    """End the frame a little below the grey line; what lies under it gets an arrow."""
+    every = [interval.mean for points in lines.values() for interval in points.values()]
+    bottom = floor - 0.5 * max(max(every) - floor, 0.1 * abs(floor))
+    if min(every) >= bottom:
+        return
+    ax.set_ylim(bottom=bottom)
+    for points in lines.values():
+        for calls, interval in points.items():
+            if interval.mean < bottom:
+                text = f"↓ {interval.mean:.2g}".replace("-", "−")
+                ax.annotate(text, (calls, bottom), (4, 3), textcoords="offset points", fontsize=9)
 
 
 def path(
