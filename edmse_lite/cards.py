@@ -17,7 +17,7 @@ from .confirmation import check_weights
 from .evaluation import FAST, FULL, SETS, Results
 from .files import write_bytes
 from .studies import Row
-from .systems import BASELINES
+from .systems import BASELINES, HASH_DIGITS
 from .tables import Table, cell, difference, differences_table, mean, means_table, shared, where
 
 SHOWN = ("pesq", "si_sdr", "estoi", "dnsmos_ovrl")
@@ -76,14 +76,20 @@ def model_card(checkpoint: str | Path, results: Results) -> str:
     """
     check_weights(results, checkpoint)
     found = checkpoints.load(checkpoint)
+    return _page(found, found.folder.name, "edmse evaluate --standard", PURPOSE, _scores(results))
+
+
+def _page(
+    found: checkpoints.Checkpoint, title: str, command: str, purpose: str, scores: str
+) -> str:
     config = json.loads((found.folder / checkpoints.CONFIG).read_text(encoding="utf-8"))
     parts = [
-        f"# Model card: {found.folder.name}",
-        "This page was written by `edmse evaluate --standard`.",
-        "## What it is for", PURPOSE,
+        f"# Model card: {title}",
+        f"This page was written by `{command}`.",
+        "## What it is for", purpose,
         "## What it is", _description(config).markdown(),
         "## How it was trained", _training(config.get("training", {})),
-        "## How good it is", _scores(results),
+        "## How good it is", scores,
         "## Where it stops", LIMITS,
         "## Licence", LICENCE,
     ]  # fmt: skip
@@ -109,24 +115,18 @@ def study_card(name: str, results: Results) -> str:
     Chapter: 10.
     """
     found = checkpoints.load(f"study/{name}")
-    config = json.loads((found.folder / checkpoints.CONFIG).read_text(encoding="utf-8"))
-    rows = [row for row in results.rows if row.checkpoint == found.sha256[: len(row.checkpoint)]]
-    rows = [row for row in rows if row.checkpoint]
-    parts = [
-        f"# Model card: study/{name}",
-        "This page was written by `python scripts/study.py ship`.",
-        "## What it is for", STUDY_PURPOSE,
-        "## What it is", _description(config).markdown(),
-        "## How it was trained", _training(config.get("training", {})),
-        "## How good it is", "Mean and 95 % interval, a bootstrap over noise recordings.",
-    ]  # fmt: skip
+    rows = where(results.rows, checkpoint=found.sha256[:HASH_DIGITS])
+    scores = ["Mean and 95 % interval, a bootstrap over noise recordings."]
     for chosen in SETS:
         some = where(rows, evaluation_set=chosen)
-        if some:
-            parts += [f"### {chosen} ({len({row.key for row in some})} pairs)"]
-            parts += [means_table(some, SHOWN).markdown()]
-    parts += ["## Where it stops", LIMITS, "## Licence", LICENCE]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+        scores += _set_scores(some, chosen) if some else []
+    command = "python scripts/study.py ship"
+    return _page(found, f"study/{name}", command, STUDY_PURPOSE, "\n\n".join(scores))
+
+
+def _set_scores(rows: list[Row], name: str) -> list[str]:
+    title = f"### {name} ({len({row.key for row in rows})} pairs)"
+    return [title, means_table(rows, SHOWN).markdown()]
 
 
 def write_card(checkpoint: str | Path, results: str | Path) -> Path:
@@ -205,9 +205,7 @@ def _scores(results: Results) -> str:
         f"{record['hardware']}, {record['workers']} processes."
     ]
     for name in SETS:
-        some = where(rows, evaluation_set=name)
-        parts += [f"### {name} ({len({row.key for row in some})} pairs)"]
-        parts += [means_table(some, SHOWN).markdown()]
+        parts += _set_scores(where(rows, evaluation_set=name), name)
     parts.append("### Differences, paired clip by clip; a star: the interval excludes zero")
     for sampler in (FAST, FULL):
         ours = f"EDM, {sampler.steps} steps"

@@ -8,7 +8,6 @@ Chapter: 14 EDM against PC, hands on.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
@@ -227,13 +226,7 @@ def load(folder: str | Path = RESULTS) -> Results:
 
     Chapter: 14.
     """
-    path = Path(folder) / "curve.csv"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; make it by `{command_for()} --out {path.parent}`"
-        )
-    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return Results(read(path), record)
+    return Results.load("curve", folder, f"{command_for()} --out {folder}")
 
 
 def points(rows: Sequence[Row]) -> list[Point]:

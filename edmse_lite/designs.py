@@ -4,7 +4,7 @@ With EDM preconditioning and c_shift = 0 the stiffness does not reach the networ
 one model stands for every stiffness; RichterOUVE, OUVE and VE are one schedule at stiffness 0.
 What provably shares a network is trained once.
 
-Chapter: 15 The design space, measured.
+Chapter: 14 EDM against PC, hands on; "The study models" compares them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def walk(highest: float) -> EDM:
     Args:
         highest: sigma(1) of the schedule; above 2 nothing is left to decide, so it starts there.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     return EDM(STEPS, grid=rho(LOWEST, min(highest, HIGHEST)))
 

@@ -62,8 +62,15 @@ class Results:
     record: dict[str, Any]
 
     @classmethod
-    def load(cls, name: str = "compact", folder: str | Path = RESULTS) -> Results:
+    def load(
+        cls, name: str = "compact", folder: str | Path = RESULTS, command: str = ""
+    ) -> Results:
         """Read ``<name>.csv`` and ``<name>.json``; those that come with the package by default.
+
+        Args:
+            name: of the study.
+            folder: of its files.
+            command: what makes them, for the message where they are missing.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -71,7 +78,8 @@ class Results:
         """
         path = Path(folder) / f"{name}.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; make it by `{command_for(name)}`")
+            made = command or command_for(name)
+            raise FileNotFoundError(f"{path}: no such file; make it by `{made}`")
         return cls(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
 
 

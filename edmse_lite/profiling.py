@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from .batches import Batch
 from .losses import MeanLoss
 from .parallel import describe_device
 from .training import Trainer
+from .workloads import Ledger
 
 STEPS = 10
 """Steps that are measured, unless told otherwise."""
@@ -150,46 +147,14 @@ def copy_rate(device: torch.device) -> float:
     return 2 * 4 * source.numel() / _best(lambda: target.copy_(source), device)
 
 
-class Traffic(TorchDispatchMode):
-    """Counts the bytes that operations read and write, views left out, in ``total``.
-
-    Chapter: 10.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
-    ) -> Any:
-        """Run an operation and add its bytes."""
-        out = func(*args, **(kwargs or {}))
-        read, written = (_tensors(each) for each in ((args, kwargs or {}), out))
-        known = {tensor.untyped_storage().data_ptr() for tensor in read}
-        fresh = any(tensor.untyped_storage().data_ptr() not in known for tensor in written)
-        if fresh or func._schema.is_mutable:  # else the result is a view
-            self.total += sum(map(_size, read + written))
-        return out
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
-
-
-def _size(tensor: Tensor) -> int:
-    """Bytes, those that are repeated by a stride of 0 counted once."""
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
-
-
 def _counted(trainer: Trainer, batch: Batch) -> tuple[float, float]:
     """Operations and bytes of a pass forward and backward, on a copy that is not compiled."""
     loss = MeanLoss(copy.deepcopy(trainer.model).requires_grad_(True))
-    with FlopCounterMode(display=False) as operations, Traffic() as traffic:
+    with Ledger() as ledger:
         with trainer.precision():
             value = loss(*batch.tensors)
         value.backward()
-    return float(operations.get_total_flops()), float(traffic.total)
+    return ledger.flops, ledger.moved
 
 
 def _timed_parts(trainer: Trainer) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 Each model of :mod:`edmse_lite.designs` walks its own schedule with EDM's sampler, 15 calls; it is
 also asked once. SGMSE's own design is sampled by its own predictor-corrector sampler too, 60 calls.
 
-Chapter: 15 The design space, measured.
+Chapter: 14 EDM against PC, hands on; "The study models" shows it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from . import checkpoints
 from .confirmation import Confirmation, Disagreement, compare
 from .designs import BUDGET, DESIGNS, HIGHEST
 from .evaluation import RESULTS, SETS, Results, carry_out, describe_run, pairs_of
+from .files import write_bytes
 from .grids import rho
 from .pages import Claim
 from .samplers import EDM, PC
 from .states import HISTORY
-from .studies import Job, jobs, measure, read
-from .systems import System, trained
+from .studies import Job, Row, jobs, measure, read, write
+from .systems import HASH_DIGITS, System, trained
 from .tables import difference, where
 
 NAME = "designs"
@@ -55,7 +56,7 @@ def systems(name: str, folder: str | Path, seed: int = 0) -> tuple[System, ...]:
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     recipe = DESIGNS[name]
     samplers: dict[str, EDM | PC] = {name: recipe.sampler}
@@ -77,7 +78,7 @@ def plan(folders: Folders, sets: Sequence[str] = SETS) -> list[Job]:
         folders: checkpoint of a design and a seed.
         sets: names of evaluation sets.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     return [
         job
@@ -97,6 +98,8 @@ def run(
 ) -> Path:
     """Evaluate models of the study, or go on with it; writes ``designs.csv`` and ``designs.json``.
 
+    Rows of other models of the study stay: their weights need not be at hand.
+
     Args:
         folders: checkpoint of a design and a seed.
         sets: names of evaluation sets.
@@ -111,20 +114,39 @@ def run(
         CheckpointError: a checkpoint is missing or damaged.
         OSError: the folder cannot be written; rows that were written before stay.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     found = {key: checkpoints.load(folder) for key, folder in folders.items()}
     path = Path(out) / f"{NAME}.csv"
-    first = next(iter(found.values()))
+    rows, models = _others(found, path)
 
     def record(minutes: float) -> dict[str, Any]:
-        made = describe_run(first, minutes, workers, "cpu", False)
+        made = describe_run(next(iter(found.values())), minutes, workers, "cpu", False)
         made |= {"command": command_for(), "checkpoint": "study", "sha256": "study"}
         made["training_steps"] = BUDGET.steps
-        made["models"] = [_describe(*key, each) for key, each in found.items()]
+        made["models"] = [*models, *(_describe(*key, each) for key, each in found.items())]
         return made
 
-    return carry_out(plan(folders, sets), path, "study", record, workers=workers, progress=progress)
+    carry_out(plan(folders, sets), path, "study", record, workers=workers, progress=progress)
+    if rows:
+        write(path, {row.identity: row for row in [*rows, *read(path)]}.values())
+        made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        made["rows"] = len(read(path))
+        text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+        write_bytes(path.with_suffix(".json"), text.encode())
+    return path
+
+
+def _others(
+    found: Mapping[tuple[str, int], checkpoints.Checkpoint], path: Path
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """What the files hold of models that are not evaluated now: rows and descriptions."""
+    if not path.is_file():
+        return [], []
+    before = load(path.parent)
+    models = [m for m in before.record["models"] if (m["design"], m["seed"]) not in found]
+    kept = {model["sha256"][:HASH_DIGITS] for model in models}
+    return [row for row in before.rows if row.checkpoint in kept], models
 
 
 def _describe(name: str, seed: int, found: checkpoints.Checkpoint) -> dict[str, Any]:
@@ -146,12 +168,9 @@ def load(folder: str | Path = RESULTS) -> Results:
         FileNotFoundError: it has not been run; the message has the command.
         ValueError: a damaged file.
 
-    Chapter: 15.
+    Chapter: 14.
     """
-    path = Path(folder) / f"{NAME}.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; make it by `{command_for()}`")
-    return Results(read(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+    return Results.load(NAME, folder, command_for())
 
 
 def confirm(results: Results, count: int = 4, most: int = 15) -> list[Confirmation]:
@@ -168,7 +187,7 @@ def confirm(results: Results, count: int = 4, most: int = 15) -> list[Confirmati
         Disagreement: other weights than those of the package, or a score beyond its tolerance.
         CheckpointError: a model is missing or damaged.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     models = {m["design"]: m["sha256"] for m in results.record["models"] if m["seed"] == 0}
     for name, sha256 in models.items():
@@ -198,7 +217,7 @@ def best(results: Results, prefix: str = "edm-") -> str:
         results: the study.
         prefix: of the names to choose from.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     first = [m for m in results.record["models"] if m["seed"] == 0]
     return max((m for m in first if m["design"].startswith(prefix)), key=lambda m: m["valid_pesq"])[
@@ -235,7 +254,7 @@ def design_claim(results: Results, chosen: str = "matched", margin: float = 0.05
     Raises:
         ValueError: the study has no rows of one of them.
 
-    Chapter: 15.
+    Chapter: 14.
     """
     name = best(results)
     text = (

@@ -93,6 +93,16 @@ class Ledger(TorchDispatchMode):
         super().__init__()
         self.operations: list[Operation] = []
 
+    @property
+    def flops(self) -> float:
+        """Of all operations."""
+        return sum(each.flops for each in self.operations)
+
+    @property
+    def moved(self) -> float:
+        """Bytes of all operations."""
+        return sum(each.moved for each in self.operations)
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:

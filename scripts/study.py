@@ -1,8 +1,8 @@
-"""Train, ship and evaluate the models of chapter 15. Every part goes on where it stopped.
+"""Train, evaluate and ship the study models. Every part goes on where it stopped.
 
 python scripts/study.py train --workers 2      # runs/study/NAME-SEED, `edmse train` each
+python scripts/study.py evaluate --workers 2   # edmse_lite/results/designs.csv, every finished run
 python scripts/study.py ship                   # seed 0 into edmse_lite/pretrained/study
-python scripts/study.py evaluate --workers 2   # edmse_lite/results/designs.csv
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main() -> int:
     )
     parser.add_argument("part", choices=("train", "ship", "evaluate"))
     parser.add_argument("--names", nargs="+", default=list(designs.DESIGNS), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="train")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--sets", nargs="+", default=list(surveys.SETS), metavar="SET")
     args = parser.parse_args()
@@ -84,8 +84,10 @@ def main() -> int:
     elif args.part == "ship":
         ship(args.names)
     else:
-        found = [(n, s) for s in args.seeds for n in args.names if finished(n, s)]
-        surveys.run({(n, s): folder(n, s) for n, s in found}, args.sets, workers=args.workers)
+        found = {(n, s): folder(n, s) for s in range(10) for n in args.names if finished(n, s)}
+        if not found:
+            parser.error(f"no finished run in {RUNS}; train some first")
+        surveys.run(found, args.sets, workers=args.workers)
     return 0
 
 

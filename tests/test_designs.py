@@ -213,6 +213,19 @@ def test_rows_carry_what_tells_designs_apart(folders: surveys.Folders, tmp_path:
         assert {line["evaluation_set"] for line in csv.DictReader(file)} == {"matched"}
 
 
+def test_rows_of_models_that_are_not_at_hand_stay(folders: surveys.Folders, tmp_path: Path) -> None:
+    surveys.run(folders, ["matched"], tmp_path, workers=1)
+    whole = surveys.load(tmp_path)
+    some = {key: folder for key, folder in folders.items() if key == ("predictive", 1)}
+    surveys.run(some, ["matched", "unseen"], tmp_path, workers=1)  # as in another checkout
+    found = surveys.load(tmp_path)
+    assert len(found.rows) == found.record["rows"] == len(whole.rows) + 2
+    scores = {row.identity: row.si_sdr for row in found.rows}
+    assert {row.identity: row.si_sdr for row in whole.rows}.items() <= scores.items()
+    keys = [(m["design"], m["seed"]) for m in found.record["models"]]
+    assert sorted(keys) == sorted(folders)
+
+
 def test_a_study_that_was_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"designs\.csv: no such file; make it by"):
         surveys.load(tmp_path)

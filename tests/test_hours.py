@@ -17,9 +17,9 @@ from edmse_lite import designs, figures, gauges, hours, papers, profiling, recip
 from edmse_lite.cli import main
 from edmse_lite.hours import H200, H200_8, T4, Machine
 from edmse_lite.losses import denoising_loss
-from edmse_lite.profiling import Profile, Traffic
+from edmse_lite.profiling import Profile
 from edmse_lite.training import Trainer
-from edmse_lite.workloads import Operation, Work, work
+from edmse_lite.workloads import Ledger, Operation, Work, work
 
 SMALL = replace(RECIPE, mixing=replace(RECIPE.mixing, seconds=0.25))
 
@@ -177,23 +177,23 @@ def test_operations_are_three_passes_forward(name):
 def test_counts_on_shapes_are_those_of_a_real_step(tmp_path):
     run = trainer(SMALL, tmp_path)
     batch = run.draws.of(0)
-    with FlopCounterMode(display=False) as flops, Traffic() as traffic:
+    with FlopCounterMode(display=False) as flops, Ledger() as traffic:
         run._loss(*batch.tensors).backward()
     frames = batch.y.shape[-1]
     same = replace(SMALL, mixing=replace(SMALL.mixing, seconds=(frames - 1) * 256 / 16_000))
     done = work(same, 6)
     assert done.flops == flops.get_total_flops()
-    assert done.moved() == pytest.approx(traffic.total, rel=0.1)
+    assert done.moved() == pytest.approx(traffic.moved, rel=0.1)
     assert done.parameters == sum(p.numel() for p in run.model.parameters())
 
 
 def test_an_update_moves_what_is_said(tmp_path):
     run = trainer(replace(SMALL, network=replace(SMALL.network, channels=(32, 32))), tmp_path)
     run.take_step()
-    with Traffic() as traffic:
+    with Ledger() as traffic:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
         run.update()
-    each = traffic.total / sum(p.numel() for p in run.model.parameters())
+    each = traffic.moved / sum(p.numel() for p in run.model.parameters())
     assert hours.UPDATE[0] < each < hours.UPDATE[1] and each == pytest.approx(92, rel=0.02)
 
 

@@ -14,8 +14,9 @@ from torch import nn
 
 from edmse_lite import Mixer, MixingConfig, intake, recipes, runs
 from edmse_lite.cli import main
-from edmse_lite.profiling import Profile, Traffic, profile
+from edmse_lite.profiling import Profile, profile
 from edmse_lite.states import TrainingError
+from edmse_lite.workloads import Ledger
 
 COLUMNS = "path,kind,split,label,language,seconds,text,author,source,licence"
 
@@ -30,15 +31,15 @@ def small(monkeypatch, tmp_path):
 
 def test_traffic_is_what_operations_read_and_write():
     a, b = torch.ones(10, 20), torch.ones(20, 30)
-    with Traffic() as product:
+    with Ledger() as product:
         a @ b
-    assert product.total == 4 * (200 + 600 + 300)
-    with Traffic() as views:
+    assert product.moved == 4 * (200 + 600 + 300)
+    with Ledger() as views:
         a.t().reshape(2, 100)[0:1].expand(5, 100)  # the reshape of a transpose copies
-    assert views.total == 4 * (200 + 200)
-    with Traffic() as repeated:
+    assert views.moved == 4 * (200 + 200)
+    with Ledger() as repeated:
         torch.ones(1, 20).expand(10, 20) + a
-    assert repeated.total == 4 * (20 + 20 + 200 + 200)  # ones, then the sum
+    assert repeated.moved == 4 * (20 + 20 + 200 + 200)  # ones, then the sum
 
 
 def test_shares_are_rates_over_rates():
