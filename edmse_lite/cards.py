@@ -14,10 +14,10 @@ from typing import Any
 
 from . import checkpoints, records
 from .confirmation import check_weights
-from .evaluation import FAST, FULL, SETS, Results
+from .evaluation import FAST, OURS, SETS, Results
 from .files import write_bytes
 from .studies import Row
-from .systems import BASELINES, HASH_DIGITS
+from .systems import BASELINES, HASH_DIGITS, name_of
 from .tables import Table, cell, difference, differences_table, mean, means_table, shared, where
 
 SHOWN = ("pesq", "si_sdr", "estoi", "dnsmos_ovrl")
@@ -207,8 +207,7 @@ def _scores(results: Results) -> str:
     for name in SETS:
         parts += _set_scores(where(rows, evaluation_set=name), name)
     parts.append("### Differences, paired clip by clip; a star: the interval excludes zero")
-    for sampler in (FAST, FULL):
-        ours = f"EDM, {sampler.steps} steps"
+    for ours in (OURS, name_of(FAST)):
         some = [row for row in rows if row.evaluation_set in SETS]
         parts.append(differences_table(some, ours, OTHERS, SHOWN).markdown())
     parts += ["### Clean input", clean_input_table(rows).markdown()]
@@ -220,10 +219,10 @@ def clean_input_table(rows: list[Row]) -> Table:
 
     Chapter: 1 A noisy recording, enhanced.
     """
-    body, ours = [], f"EDM, {FULL.steps} steps"
+    body = []
     for name, title in (("clean-20dB", "mixture SNR 20 dB"), ("clean", "clean")):
         some = shared(where(rows, evaluation_set=name, seed=0), "pesq")
-        found = [mean(where(some, system=system), "pesq") for system in ("Noisy", ours)]
-        change = difference(some, ours, "Noisy", "pesq")
+        found = [mean(where(some, system=system), "pesq") for system in ("Noisy", OURS)]
+        change = difference(some, OURS, "Noisy", "pesq")
         body.append([title, str(found[0].n), *map(cell, found), cell(change, sign=True)])
-    return Table(["Input", "Clips", "PESQ of the input", f"PESQ of {ours}", "Difference"], body)
+    return Table(["Input", "Clips", "PESQ of the input", f"PESQ of {OURS}", "Difference"], body)

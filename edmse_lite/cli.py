@@ -22,8 +22,8 @@ TRAINABLE = ("compact", "compact-refined", "compact-settled")  # as recipes.RECI
 ENHANCE_HELP = """\
 examples:
   edmse enhance noisy.wav clean.wav
-  edmse enhance noisy.mp3 clean.flac --steps 8           faster
-  edmse enhance noisy.wav clean.wav --churn 0 --seed 3   no churn, another start
+  edmse enhance noisy.mp3 clean.flac --spins 2           faster
+  edmse enhance noisy.wav clean.wav --steps 16 --seed 3  one long walk, from another start
   edmse enhance noisy.wav clean.wav --sampler pc --steps 30
   edmse enhance folder/ out/                             every audio file in it
 
@@ -102,8 +102,11 @@ def _add_enhance(adder: argparse._SubParsersAction) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="compact", help="name or folder of a checkpoint")
     parser.add_argument("--sampler", choices=("edm", "pc"), default="edm")
-    parser.add_argument("--steps", type=int, help="of the sampler; fewer are faster and worse")
+    parser.add_argument("--steps", type=int, help="of each walk (default 1 for edm, 15 for pc)")
     parser.add_argument("--churn", type=float, help="S_churn of edm, 0 ... inf")
+    parser.add_argument(
+        "--spins", type=int, help="walks to average; default 8, or 1 with --steps or --sampler pc"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 

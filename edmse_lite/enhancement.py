@@ -9,7 +9,6 @@ an overlap come from the same diffusion noise, so that they agree and can be fad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -27,9 +26,11 @@ from edmse_lite.streams import (
     FrameNoise,
     Segment,
     awake,
+    delayed,
     extended,
     joined,
     limited,
+    rate_ratio,
     resampled,
     segments,
 )
@@ -37,7 +38,6 @@ from edmse_lite.streams import (
 GRAIN = 4096  # samples; a network that halves time four times sees the same grid in each segment
 SEGMENT, OVERLAP, SPARE = 40, 4, 20  # grains: 10.2 s, 1.0 s, 5.1 s
 CHANNELS_AT_ONCE = 8
-LOWEST_RATE = 1_000  # Hz
 PEAK = 0.99  # of what is written as whole numbers, or encoded
 Audio = Tensor | np.ndarray
 Progress = Callable[[float], None]
@@ -57,11 +57,15 @@ class Enhancer:
             lower levels only gets that walk over its own (``recipes.fitted``).
         device: where the work is done; default where the denoiser is.
         sde: the schedule; default ``denoiser.sde``.
+        spins: walks to average. Each sees the sound delayed by another part of a hop, and other
+            diffusion noise (cycle spinning, Coifman and Donoho 1995). Default ``recipes.SPINS``
+            for the default sampler, and 1, no averaging, for a sampler of your own.
 
     Raises:
-        ValueError: a denoiser without ``sde``, and none given.
+        ValueError: a denoiser without ``sde``, and none given; fewer than one spin, or more than
+            a hop has samples.
 
-    Chapter: 1.
+    Chapter: 1; 14 measures what the spins are worth.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Enhancer:
         sampler: Sampler | None = None,
         device: torch.device | str | None = None,
         sde: SDE | None = None,
+        spins: int | None = None,
     ) -> None:
         found = sde or getattr(denoiser, "sde", None)
         if found is None:
@@ -79,6 +84,9 @@ class Enhancer:
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler or recipes.SAMPLER, levels)
+        self.spins = spins if spins is not None else recipes.SPINS if sampler is None else 1
+        if not 1 <= self.spins <= self.spectrogram.hop:
+            raise ValueError(f"spins={spins} must be 1 ... {self.spectrogram.hop}, a hop's samples")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)
         is_module = isinstance(denoiser, torch.nn.Module)
         self.denoiser = denoiser.to(self.device) if is_module else denoiser
@@ -89,6 +97,7 @@ class Enhancer:
         name: str | Path = recipes.MODEL,
         sampler: Sampler | None = None,
         device: torch.device | str | None = None,
+        spins: int | None = None,
     ) -> Enhancer:
         """Load a checkpoint, by the name of one that comes with the package, or by its folder.
 
@@ -96,15 +105,17 @@ class Enhancer:
             name: ``"compact"``, or a folder that ``edmse train`` wrote.
             sampler: default ``recipes.SAMPLER``.
             device: default a GPU of Nvidia's if there is one, else the CPU.
+            spins: walks to average, as for :class:`Enhancer`.
 
         Raises:
             CheckpointError: no such checkpoint, or a damaged one.
+            ValueError: a wrong number of spins.
 
         Chapter: 1.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         checkpoint = checkpoints.load(name, device)
-        return cls(checkpoint.model, checkpoint.spectrogram, sampler, device)
+        return cls(checkpoint.model, checkpoint.spectrogram, sampler, device, spins=spins)
 
     def __call__(
         self, noisy: Audio, sample_rate: int, seed: int = 0, progress: Progress | None = None
@@ -154,7 +165,7 @@ class Enhancer:
 
         Chapter: 1.
         """
-        rate = _ratio(sample_rate)
+        rate = rate_ratio(sample_rate)
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed={seed} must be a whole number from 0 to 2^64 - 1")
         taken = 0
@@ -197,11 +208,20 @@ class Enhancer:
                 out.append(torch.zeros_like(wave))
                 continue
             noise = FrameNoise(seed, segment.start // hop)
-            levelled = extended(wave / scale, -(samples + hop) % GRAIN)
-            step_done = partial(progress, seconds / self.sampler.steps)
-            enhanced = self._sample(levelled, noise, step_done)[:, :samples]
+            step_done = partial(progress, seconds / self.sampler.steps / self.spins)
+            enhanced = self._averaged(wave / scale, noise, step_done)
             out.append(enhanced * scale * gate)
         return torch.cat(out)
+
+    def _averaged(self, wave: Tensor, noise: FrameNoise, step_done: Callable[[], None]) -> Tensor:
+        """Enhance levelled (B, samples) by the mean of walks on frame grids with other delays."""
+        samples, hop = wave.shape[1], self.spectrogram.hop
+        total = torch.zeros_like(wave)
+        for spin in range(self.spins):
+            delay = spin * hop // self.spins
+            whole = extended(delayed(wave, delay), -(samples + delay + hop) % GRAIN)
+            total += self._sample(whole, noise, step_done)[:, delay : delay + samples]
+        return total / self.spins
 
     @torch.no_grad()
     def _sample(self, wave: Tensor, noise: FrameNoise, step_done: Callable[[], None]) -> Tensor:
@@ -273,14 +293,3 @@ def _as_channels(noisy: Audio) -> Tensor:
     wave = wave.reshape(-1, wave.shape[-1]).float()
     check_samples(wave, "noisy")
     return wave
-
-
-def _ratio(sample_rate: int) -> Fraction:
-    """Rate over 16 kHz; odd rates by a fraction near it, on the way there and back alike.
-
-    Filters of a ratio such as 44101 / 16000 would need gigabytes. The nearest fraction with a
-    denominator up to 500 is off by less than 4 in a million: no ear and no model can tell.
-    """
-    if not sample_rate >= LOWEST_RATE:
-        raise ValueError(f"sample_rate={sample_rate} must be at least {LOWEST_RATE} Hz")
-    return Fraction(int(sample_rate), SAMPLE_RATE).limit_denominator(500)

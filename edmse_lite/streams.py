@@ -10,15 +10,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edmse_lite.spectrograms import SILENCE_RMS, level
+from edmse_lite.spectrograms import SAMPLE_RATE, SILENCE_RMS, level
 
 ZERO_CROSSINGS, ROLLOFF = 64, 0.985  # flat within 0.1 dB up to 7.6 kHz, -34 dB at 8 kHz
+LOWEST_RATE = 1_000  # Hz
 NOISE_FRAMES = 64  # frames that share one key of the noise generator
+
+
+def rate_ratio(sample_rate: int) -> Fraction:
+    """Rate over 16 kHz; odd rates by a fraction near it, on the way there and back alike.
+
+    Filters of a ratio such as 44101 / 16000 would need gigabytes. The nearest fraction with a
+    denominator up to 500 is off by less than 4 in a million: no ear and no model can tell.
+
+    Raises:
+        ValueError: a rate below 1 kHz.
+
+    Chapter: 1.
+    """
+    if not sample_rate >= LOWEST_RATE:
+        raise ValueError(f"sample_rate={sample_rate} must be at least {LOWEST_RATE} Hz")
+    return Fraction(int(sample_rate), SAMPLE_RATE).limit_denominator(500)
 
 
 def resampled(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Tensor]:
@@ -136,6 +154,14 @@ def extended(wave: Tensor, samples: int) -> Tensor:
     """
     mirrored = wave.flip(1)[:, 1 : samples + 1]
     return functional.pad(torch.cat([wave, mirrored], dim=1), (0, samples - mirrored.shape[1]))
+
+
+def delayed(wave: Tensor, samples: int) -> Tensor:
+    """Put so many samples before (channels, n): the beginning, mirrored.
+
+    Chapter: 1.
+    """
+    return extended(wave.flip(1), samples).flip(1)
 
 
 def awake(wave: Tensor, block: int = 256) -> Tensor:

@@ -65,6 +65,7 @@ class Trained:
         checkpoint: name or folder.
         sampler: walks down the noise.
         device: where it runs.
+        spins: walks to average, each on another frame grid.
 
     Chapter: 3.
     """
@@ -72,15 +73,17 @@ class Trained:
     checkpoint: str
     sampler: EDM | PC
     device: str = "cpu"
+    spins: int = 1
 
     def __call__(self, noisy: Tensor, seed: int) -> Tensor:
         """Enhance (T,) to (T,) by the library's own :class:`edmse_lite.enhancement.Enhancer`."""
-        return _enhancer(self.checkpoint, self.sampler, self.device)(noisy, SAMPLE_RATE, seed)
+        enhancer = _enhancer(self.checkpoint, self.sampler, self.device, self.spins)
+        return enhancer(noisy, SAMPLE_RATE, seed)
 
 
 @cache
-def _enhancer(checkpoint: str, sampler: EDM | PC, device: str) -> Enhancer:
-    return Enhancer.from_pretrained(checkpoint, sampler, device)
+def _enhancer(checkpoint: str, sampler: EDM | PC, device: str, spins: int) -> Enhancer:
+    return Enhancer.from_pretrained(checkpoint, sampler, device, spins)
 
 
 def noisy(wave: Tensor, seed: int) -> Tensor:
@@ -119,6 +122,17 @@ def describe(sampler: EDM | PC) -> str:
     return f"PC {moves} t_eps={sampler.t_eps:g} last={sampler.last}"
 
 
+def name_of(sampler: EDM | PC, spins: int = 1) -> str:
+    """Name of a sampler in tables: ``EDM, 8 steps``, or ``EDM, 8 × 2 steps`` for eight walks.
+
+    Chapter: 14.
+    """
+    kind = type(sampler).__name__
+    if spins == 1:
+        return f"{kind}, {sampler.steps} steps"
+    return f"{kind}, {spins} × {sampler.steps} step{'s' * (sampler.steps > 1)}"
+
+
 def name_preconditioning(chosen: Preconditioning) -> str:
     """One word if all coefficients come from one column of the table, else each with its column.
 
@@ -131,15 +145,16 @@ def name_preconditioning(chosen: Preconditioning) -> str:
 
 
 def trained(
-    checkpoint: str | Path, sampler: EDM | PC, name: str = "", device: str = "cpu"
+    checkpoint: str | Path, sampler: EDM | PC, name: str = "", device: str = "cpu", spins: int = 1
 ) -> System:
     """System of a checkpoint with a sampler.
 
     Args:
         checkpoint: name or folder.
         sampler: walks down the noise.
-        name: in tables; default for example ``EDM, 8 steps``.
+        name: in tables; default for example ``EDM, 8 steps``, or ``EDM, 8 × 2 steps``.
         device: where it runs.
+        spins: walks to average, each on another frame grid.
 
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
@@ -148,14 +163,14 @@ def trained(
     """
     found = checkpoints.load(checkpoint)
     return System(
-        name or f"{type(sampler).__name__}, {sampler.steps} steps",
-        Trained(str(checkpoint), sampler, device),
+        name or name_of(sampler, spins),
+        Trained(str(checkpoint), sampler, device, spins),
         found.sha256[:HASH_DIGITS],
         type(found.model.sde).__name__,
         name_preconditioning(found.model.preconditioning),
-        describe(sampler),
+        describe(sampler) + (f" spins={spins}" if spins > 1 else ""),
         sampler.steps,
-        count_calls(sampler),
+        spins * count_calls(sampler),
     )
 
 

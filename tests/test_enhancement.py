@@ -70,10 +70,11 @@ def test_long_sound_has_no_seam(nothing: Enhancer) -> None:
     assert snr(wave, nothing(wave, 16_000)) > 60
 
 
-def test_segments_agree_at_the_joint() -> None:
+@pytest.mark.parametrize("spins", [1, 3])
+def test_segments_agree_at_the_joint(spins: int) -> None:
     """Both samples of an overlap come from the same diffusion noise, so a fade loses no level."""
     speech = band_limited(LONG, 16_000) + 0.02 * torch.randn(LONG)
-    enhancer = Enhancer(tiny_model(), sampler=se.EDM(steps=2))
+    enhancer = Enhancer(tiny_model(), sampler=se.EDM(steps=2), spins=spins)
     pieces = list(segments([speech[None]], SEGMENT, OVERLAP, 1_000))
     outs = [enhancer._segment(piece, 0, lambda seconds: None) for piece in pieces[:2]]
     other = enhancer._segment(pieces[1], 1, lambda seconds: None)

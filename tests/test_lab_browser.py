@@ -24,7 +24,7 @@ from edmse_lite import grids
 from edmse_lite.metrics import si_sdr
 from edmse_lite.mixing import mix
 from edmse_lite.spectrograms import level
-from edmse_lite.streams import awake, extended
+from edmse_lite.streams import awake
 
 VENDOR = ROOT / "book" / "_static" / "vendor" / "onnxruntime"
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
@@ -244,18 +244,20 @@ def test_on_a_phone_whose_connection_comes_late_and_goes_early(visit) -> None:
     assert not page.faults
 
 
-def test_the_whole_enhancement_is_the_library_s(loaded) -> None:
+@pytest.mark.parametrize("spins", [1, 2])
+def test_the_whole_enhancement_is_the_library_s(loaded, spins: int) -> None:
     """Same sound, same diffusion noise: the same result as the Enhancer's."""
     clean = voice_like(1.0, torch.float32)
     wave = mix(clean, 0.05 * torch.randn(16_000), 5.0)
-    enhancer = se.Enhancer.from_pretrained("compact", device="cpu")
+    sampler = se.EDM(2, grid=grids.rho(0.1, 1.5))
+    enhancer = se.Enhancer.from_pretrained("compact", sampler, "cpu", spins)
     settings = {"sampler": "edm", "steps": 2, "sigmaMin": 0.1, "sigmaMax": 1.5, "rho": 7}
-    enhancer.sampler = se.EDM(2, grid=grids.rho(0.1, 1.5))
-    frames = enhancer.spectrogram.frames(16_000 + (-(16_000 + 256) % 4096))
-    noise = Shared((1, 1, 256, frames), 3)
-    scale, missing = level(wave), -(16_000 + 256) % 4096
-    expected = enhancer._sample(extended(wave[None] / scale, missing), noise, lambda: None)
-    expected = expected[0, :16_000] * scale * awake(wave[None])[0]
+    frames = enhancer.spectrogram.frames(16_000 + (-(16_000 + 256) % 4096))  # 128 samples spare
+    noise = Shared((1, 1, 256, frames), 3 * spins)
+    scale = level(wave)
+    expected = enhancer._averaged(wave[None] / scale, noise, lambda: None)[0]
+    expected = expected * scale * awake(wave[None])[0]
+    settings["spins"] = spins
     found = loaded.evaluate(
         """async ([wave, settings, noise]) => {
         const { loaded, manifest } = document.querySelector("[data-edmse-lab]").lab;
@@ -287,6 +289,10 @@ def test_seed_volume_and_sampler_do_what_they_say(loaded) -> None:
     assert not loaded.locator("label", has_text="S_churn").is_visible()
     put(loaded, "sampler", "edm")
     put(loaded, "seed", 0)
+    put(loaded, "spins", 2)
+    averaged = enhance(loaded)
+    assert len(averaged["ms"]) == 2 and averaged["after"] > averaged["before"]
+    put(loaded, "spins", 1)
     assert not loaded.faults
 
 

@@ -175,6 +175,8 @@ def test_calls_are_counted_not_computed() -> None:
     assert [systems.count_calls(s) for s in (evaluation.FAST, evaluation.PC_FAST)] == [15, 16]
     assert [systems.count_calls(s) for s in (evaluation.FULL, evaluation.PC_FULL)] == [31, 30]
     assert systems.count_calls(se.PC(steps=7, corrector_steps=2)) == 21
+    every = {system.name: system.nfe for system in evaluation.systems()}
+    assert every[evaluation.OURS] == 8 and every["PC, 4 × 1 step"] == 8
 
 
 def test_samplers_and_preconditionings_have_names() -> None:
@@ -190,12 +192,11 @@ def test_samplers_and_preconditionings_have_names() -> None:
 def test_the_plan_is_the_table_that_was_promised(checkpoint: Path) -> None:
     work = evaluation.plan(checkpoint, size=1)
     first = [job for job in work if job.seed == 0 and job.evaluation_set in evaluation.SETS]
-    assert len(first) == 7 * 4
-    full = f"EDM, {evaluation.FULL.steps} steps"
-    seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == full}
+    assert len(first) == 9 * 4
+    seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == evaluation.OURS}
     assert {("matched", 2), ("unseen", 1)} <= seeds and ("unseen-voice", 1) not in seeds
     cleaner = {job.system.name for job in work if job.evaluation_set == "clean-20dB"}
-    assert cleaner == {"Noisy", full}
+    assert cleaner == {"Noisy", evaluation.OURS}
     identities = [job.empty_row.identity for job in work]
     assert len(set(identities)) == len(identities)
     plain = evaluation.plan(checkpoint, size=1, thorough=False)
@@ -280,7 +281,7 @@ def test_which_rows_are_confirmed_depends_on_the_weights_alone(
     first = asked.copy()
     asked.clear()
     confirmation.confirm(results, checkpoint, sets=1)
-    assert asked == first and len(first) == 7
+    assert asked == first and len(first) == 9
 
 
 @pytest.mark.usefixtures("small")

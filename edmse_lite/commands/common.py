@@ -40,6 +40,15 @@ def sampler_of(args: Namespace) -> Sampler:
         raise CommandError(str(error)) from None
 
 
+def spins_of(args: Namespace) -> int:
+    """Return how many walks the options ask to average: by default several short ones, or one."""
+    from edmse_lite import recipes
+
+    if args.spins is not None:
+        return args.spins
+    return recipes.SPINS if args.sampler == "edm" and args.steps is None else 1
+
+
 def load(args: Namespace, sampler: Sampler) -> Enhancer:
     """Return the enhancer that the options ask for."""
     from edmse_lite.checkpoints import CheckpointError
@@ -48,8 +57,9 @@ def load(args: Namespace, sampler: Sampler) -> Enhancer:
     if not 0 <= args.seed < 2**64:
         raise CommandError(f"--seed {args.seed} must be a whole number from 0 to 2^64 - 1")
     try:
-        return Enhancer.from_pretrained(args.model, sampler, device_of(args.device))
-    except CheckpointError as error:
+        device = device_of(args.device)
+        return Enhancer.from_pretrained(args.model, sampler, device, spins_of(args))
+    except (CheckpointError, ValueError) as error:
         raise CommandError(str(error)) from None
 
 

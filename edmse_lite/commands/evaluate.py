@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import CommandError, check_sets, device_of, sampler_of
+from .common import CommandError, check_sets, device_of, sampler_of, spins_of
 
 if TYPE_CHECKING:
     from edmse_lite.corpora import Pair
@@ -72,7 +72,9 @@ def _systems(args: Namespace) -> list[System]:
     from edmse_lite import checkpoints, systems
 
     try:
-        ours = systems.trained(args.model, sampler_of(args), device=device_of(args.device))
+        ours = systems.trained(
+            args.model, sampler_of(args), device=device_of(args.device), spins=spins_of(args)
+        )
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
     others = systems.BASELINES if args.baselines else [systems.NOISY]

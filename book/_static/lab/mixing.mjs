@@ -42,9 +42,10 @@ export function matchLoudness(waves) {
   return scaled.map((wave) => wave.map((v) => gain * v));
 }
 
-// Unit complex noise from a seed, `size / 2` numbers: real parts, then imaginary parts.
-export function complexNoise(seed, size) {
-  const next = generator(seed);
+// Unit complex noise from a seed, `size / 2` numbers: real parts, then imaginary parts. Each walk of
+// an average has a stream of its own.
+export function complexNoise(seed, size, stream = 0) {
+  const next = generator(seed, stream);
   const draw = () => { // Box and Muller: one complex number with E|z|^2 = 1
     const radius = Math.sqrt(-Math.log(1 - next())), angle = 2 * Math.PI * next();
     return [radius * Math.cos(angle), radius * Math.sin(angle)];
@@ -57,8 +58,8 @@ export function complexNoise(seed, size) {
 }
 
 // sfc32 (Chris Doty-Humphrey's small fast counter), uniform in [0, 1) with 53 bits.
-function generator(seed) {
-  let [a, b, c, count] = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0, 0x9e3779b9, 1];
+function generator(seed, stream = 0) {
+  let [a, b, c, count] = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0, (0x9e3779b9 + stream) | 0, 1];
   const word = () => {
     const out = (((a + b) | 0) + count) | 0;
     count = (count + 1) | 0;

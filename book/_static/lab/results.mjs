@@ -63,7 +63,7 @@ export class Results {
   }
 
   #facts() {
-    const { noisy, wave, clean, times, ms, settings } = this.result, each = median(times), more = settings.sampler === "pc" ? 1 + settings.correctorSteps : 2;
+    const { noisy, wave, clean, times, ms, settings } = this.result, each = median(times), more = settings.spins * (settings.sampler === "pc" ? 1 + settings.correctorSteps : 2);
     const facts = [
       `${times.length === 1 ? "One evaluation" : `${times.length} evaluations`} of the network, ${duration(each)} each; ${duration(ms)} in all for ${(noisy.length / SAMPLE_RATE).toFixed(1)} s of sound.`,
       `One more step would take ${more} more evaluations: ${duration(each * more)}.`,

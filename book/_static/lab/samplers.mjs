@@ -36,8 +36,8 @@ export function denoiserOf(network, y, { sigmaData }) {
   };
 }
 
-export const evaluations = ({ sampler, steps, correctorSteps = 1 }) =>
-  (sampler === "pc" ? steps * (1 + correctorSteps) : 2 * steps - 1);
+export const evaluations = ({ sampler, steps, correctorSteps = 1, spins = 1 }) =>
+  spins * (sampler === "pc" ? steps * (1 + correctorSteps) : 2 * steps - 1);
 
 // Heun's method with churn, in x~ and sigma; 2N - 1 calls; ends with y + D at the last level.
 export async function* edm(denoise, y, noise, options) {

@@ -126,6 +126,9 @@ export function extended(wave, samples) {
   return out;
 }
 
+// Put so many samples before: the beginning, mirrored.
+export const delayed = (wave, samples) => extended(Float64Array.from(wave).reverse(), samples).reverse();
+
 // Gain that is 0 where all is silent for 40 ms or more, elsewhere 1; it moves within one block.
 export function awake(wave, block = 256) {
   const blocks = Math.ceil(wave.length / block), loud = new Float64Array(blocks);

@@ -41,7 +41,7 @@ async function run({ id, wave, score, settings, seed }) {
     return output;
   };
   const onStep = (step) => postMessage({ type: "step", id, ...step }, [step.wave.buffer]);
-  const out = await enhance(wave, network, { score, settings, draw: (size) => complexNoise(seed, size), onStep });
+  const out = await enhance(wave, network, { score, settings, draw: (size, spin) => complexNoise(seed, size, spin), onStep });
   postMessage({ type: "done", id, wave: Float32Array.from(out), times, ms: performance.now() - begun });
 }
 
