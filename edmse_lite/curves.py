@@ -252,7 +252,7 @@ def points(rows: Sequence[Row]) -> list[Point]:
 
 
 def confirm(
-    results: Results, checkpoint: str | Path = "compact", count: int = 4, most: int = 8
+    results: Results, checkpoint: str | Path = "", count: int = 4, most: int = 8
 ) -> list[Confirmation]:
     """Compute a few cheap rows of the study again, and compare.
 
@@ -260,7 +260,7 @@ def confirm(
 
     Args:
         results: the study.
-        checkpoint: weights to confirm it with.
+        checkpoint: weights to confirm it with; default those that its record names.
         count: number of rows.
         most: calls that a row may cost.
 
@@ -269,6 +269,7 @@ def confirm(
 
     Chapter: 14.
     """
+    checkpoint = checkpoint or results.record["checkpoint"]
     try:
         check_weights(results, checkpoint)
     except Disagreement as error:

@@ -51,7 +51,6 @@ CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 8)}
 PACKAGES = ("torch", "torchaudio", "pesq", "pystoi", "noisereduce", "pyrnnoise", "speechmos")
 
 
-
 @dataclass(frozen=True)
 class Results:
     """The rows of an evaluation and how they were made.
@@ -97,9 +96,7 @@ def command_for(checkpoint: str | Path) -> str:
 
 
 def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[System, ...]:
-    """The noisy recording, both baselines, and EDM and PC at the nearest numbers of calls.
-
-    First the two that average walks on several frame grids, then one walk each.
+    """Baselines, then EDM and PC at the nearest numbers of calls: averages first, then one walk.
 
     Chapter: 14 EDM against PC, hands on.
     """

@@ -13,6 +13,7 @@ from edmse_lite import (
     checkpoints,
     claims,
     confirmation,
+    curves,
     evaluation,
     figures,
     mixing,
@@ -249,6 +250,25 @@ def test_rows_belong_to_the_evaluation_sets(shipped: Results) -> None:
 def test_the_model_card_is_the_one_that_the_code_writes(shipped: Results) -> None:
     stored = (checkpoints.find("compact") / "README.md").read_text(encoding="utf-8")
     assert stored == cards.model_card("compact", shipped), "run `edmse evaluate --standard`"
+
+
+def test_the_earlier_stage_has_its_card_and_its_study() -> None:
+    name = curves.load().record["checkpoint"]
+    stored = (checkpoints.find(name) / "README.md").read_text(encoding="utf-8")
+    assert stored == cards.stage_card(name)
+    assert curves.load().record["sha256"] == checkpoints.load(name).sha256
+
+
+def test_the_card_subtracts_every_earlier_stage(shipped: Results) -> None:
+    text = cards.model_card("compact", shipped)
+    earlier = records.stages(checkpoints.load("compact").record)[:-1]
+    assert {row.checkpoint for row in cards.stage_rows()} == {r["sha256"][:12] for r in earlier}
+    rows = [row for row in cards.stage_rows() if row.checkpoint == earlier[0]["sha256"][:12]]
+    ours = tables.where(shipped.rows, evaluation_set="matched", system=evaluation.OURS, seed=0)
+    first = {row.key: row.pesq for row in tables.where(rows, evaluation_set="matched")}
+    gain = sum(row.pesq - first[row.key] for row in ours) / len(ours)
+    assert f"| matched minus stage 1 | {gain:+.2f}" in text
+    assert text.count("minus stage") == len(earlier) * len(evaluation.SETS)
 
 
 def test_the_model_card_says_what_it_must() -> None:
