@@ -105,7 +105,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="of each walk (default 1 for edm, 15 for pc)")
     parser.add_argument("--churn", type=float, help="S_churn of edm, 0 ... inf")
     parser.add_argument(
-        "--spins", type=int, help="walks to average; default 8, or 1 with --steps or --sampler pc"
+        "--spins", type=int, help="walks to average; default 8, or 1 with --steps, --churn or pc"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 

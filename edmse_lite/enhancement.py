@@ -59,7 +59,8 @@ class Enhancer:
         sde: the schedule; default ``denoiser.sde``.
         spins: walks to average. Each sees the sound delayed by another part of a hop, and other
             diffusion noise (cycle spinning, Coifman and Donoho 1995). Default ``recipes.SPINS``
-            for the default sampler, and 1, no averaging, for a sampler of your own.
+            for the default sampler, and 1, no averaging, for a sampler of your own and for a
+            denoiser of lower levels only.
 
     Raises:
         ValueError: a denoiser without ``sde``, and none given; fewer than one spin, or more than
@@ -84,7 +85,8 @@ class Enhancer:
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler or recipes.SAMPLER, levels)
-        self.spins = spins if spins is not None else recipes.SPINS if sampler is None else 1
+        averaged = sampler is None and self.sampler == recipes.SAMPLER
+        self.spins = spins if spins is not None else recipes.SPINS if averaged else 1
         if not 1 <= self.spins <= self.spectrogram.hop:
             raise ValueError(f"spins={spins} must be 1 ... {self.spectrogram.hop}, a hop's samples")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)

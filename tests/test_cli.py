@@ -184,7 +184,7 @@ def test_a_bad_output_is_named(name: str, here: Path, model: str, capfd) -> None
 
 OPTIONS = {
     "--steps 0": "steps=0 must be a whole number >= 1",
-    "--spins 0": "spins=0 must be 1 ... 256",
+    "--spins 0": "--spins 0 must be 1 ... 256",
     "--churn -1": "s_churn=-1.0 must be >= 0",
     "--churn nan": "s_churn=nan must be >= 0",
     "--sampler pc --churn 1": "--churn belongs to --sampler edm",

@@ -32,6 +32,8 @@ def sampler_of(args: Namespace) -> Sampler:
 
     if args.sampler == "pc" and args.churn is not None:
         raise CommandError("--churn belongs to --sampler edm — leave it out")
+    if args.spins is not None and not 1 <= args.spins <= 256:
+        raise CommandError(f"--spins {args.spins} must be 1 ... 256, the samples of a hop")
     sampler = recipes.SAMPLER if args.sampler == "edm" else recipes.PREDICTOR_CORRECTOR
     given = {"steps": args.steps, "s_churn": args.churn}
     try:
@@ -40,25 +42,17 @@ def sampler_of(args: Namespace) -> Sampler:
         raise CommandError(str(error)) from None
 
 
-def spins_of(args: Namespace) -> int:
-    """Return how many walks the options ask to average: by default several short ones, or one."""
-    from edmse_lite import recipes
-
-    if args.spins is not None:
-        return args.spins
-    return recipes.SPINS if args.sampler == "edm" and args.steps is None else 1
-
-
 def load(args: Namespace, sampler: Sampler) -> Enhancer:
     """Return the enhancer that the options ask for."""
+    from edmse_lite import recipes
     from edmse_lite.checkpoints import CheckpointError
     from edmse_lite.enhancement import Enhancer
 
     if not 0 <= args.seed < 2**64:
         raise CommandError(f"--seed {args.seed} must be a whole number from 0 to 2^64 - 1")
     try:
-        device = device_of(args.device)
-        return Enhancer.from_pretrained(args.model, sampler, device, spins_of(args))
+        chosen = None if sampler == recipes.SAMPLER else sampler  # the default may average
+        return Enhancer.from_pretrained(args.model, chosen, device_of(args.device), args.spins)
     except (CheckpointError, ValueError) as error:
         raise CommandError(str(error)) from None
 

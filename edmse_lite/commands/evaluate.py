@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import CommandError, check_sets, device_of, sampler_of, spins_of
+from .common import CommandError, check_sets, device_of, sampler_of
 
 if TYPE_CHECKING:
     from edmse_lite.corpora import Pair
@@ -69,12 +69,14 @@ def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
 
 
 def _systems(args: Namespace) -> list[System]:
-    from edmse_lite import checkpoints, systems
+    from edmse_lite import checkpoints, recipes, systems
 
     try:
-        ours = systems.trained(
-            args.model, sampler_of(args), device=device_of(args.device), spins=spins_of(args)
-        )
+        levels = checkpoints.load(args.model).model.sigma_range
+        sampler = recipes.fitted(sampler_of(args), levels)
+        averaged = args.spins is None and sampler == recipes.SAMPLER
+        spins = recipes.SPINS if averaged else args.spins or 1
+        ours = systems.trained(args.model, sampler, device=device_of(args.device), spins=spins)
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
     others = systems.BASELINES if args.baselines else [systems.NOISY]
