@@ -84,7 +84,7 @@ class Enhancer:
         self.sde: SDE = found
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
-        self.sampler = recipes.fitted(sampler or recipes.SAMPLER, levels)
+        self.sampler = recipes.fitted(sampler, levels)
         averaged = sampler is None and self.sampler == recipes.SAMPLER
         self.spins = spins if spins is not None else recipes.SPINS if averaged else 1
         if not 1 <= self.spins <= self.spectrogram.hop:

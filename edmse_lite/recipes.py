@@ -47,21 +47,21 @@ PREDICTOR_CORRECTOR = PC(steps=15, corrector_steps=1, snr=0.5, t_eps=0.8)
 """SGMSE's sampler over the same levels, one walk of 30 calls."""
 
 
-def fitted(sampler: Sampler, sigma_range: tuple[float, float] | None) -> Sampler:
+def fitted(sampler: Sampler | None, sigma_range: tuple[float, float] | None) -> Sampler:
     """Return the sampler, or one over a model's own levels where the default ones are above.
 
-    Over all levels one call is too few: in place of :data:`SAMPLER` it walks 16 steps.
-
     Args:
-        sampler: only one that walks :data:`NEAR_THE_MEAN` is changed.
+        sampler: None is :data:`SAMPLER`; only a walk of :data:`NEAR_THE_MEAN` is changed. Over all
+            levels one call is too few: the default becomes a walk of 16 steps.
         sigma_range: lowest and highest level that the model was trained on; None is any.
 
     Chapter: 12 The EDM sampler.
     """
-    high = isinstance(sampler, EDM) and sampler.grid == NEAR_THE_MEAN
+    asked = sampler or SAMPLER
+    high = isinstance(asked, EDM) and asked.grid == NEAR_THE_MEAN
     if high and sigma_range and sigma_range[1] < NEAR_THE_MEAN.sigma_max * 0.99:
-        return replace(sampler, grid=rho(), steps=sampler.steps if sampler.steps > 1 else 16)
-    return sampler
+        return replace(asked, grid=rho(), steps=16 if sampler is None else asked.steps)
+    return asked
 
 
 @dataclass(frozen=True)

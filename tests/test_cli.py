@@ -16,6 +16,7 @@ from tiny import band_limited, tiny_model
 
 from edmse_lite import checkpoints
 from edmse_lite.cli import main
+from edmse_lite.networks import CompactUNet
 from edmse_lite.spectrograms import Spectrogram
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,6 +181,22 @@ def test_a_bad_output_is_named(name: str, here: Path, model: str, capfd) -> None
     assert error.startswith(f"{name}: {OUTPUTS[name]}")
     assert Path("noisy.wav").read_bytes() == recording
     assert set(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "calls"),
+    [("", 8), ("--spins 2", 2), ("--steps 1", 1), ("--churn 0", 1), ("--steps 2 --spins 3", 9)],
+)
+def test_options_decide_how_often_the_network_is_asked(
+    options: str, calls: int, here: Path, monkeypatch
+) -> None:
+    asked = []
+    forward = CompactUNet.forward
+    monkeypatch.setattr(
+        CompactUNet, "forward", lambda *args: asked.append(1) or forward(*args)
+    )
+    assert main(["enhance", "noisy.wav", "clean.wav", "--device", "cpu", *options.split()]) == 0
+    assert len(asked) == calls
 
 
 OPTIONS = {

@@ -26,8 +26,8 @@ def complain(message: str) -> None:
     print(f"edmse: error: {' '.join(message.split())}", file=sys.stderr)
 
 
-def sampler_of(args: Namespace) -> Sampler:
-    """Return the sampler that the options ask for."""
+def sampler_of(args: Namespace) -> Sampler | None:
+    """Return the sampler that the options ask for; None is the default, which may average."""
     from edmse_lite import recipes
 
     if args.sampler == "pc" and args.churn is not None:
@@ -36,23 +36,23 @@ def sampler_of(args: Namespace) -> Sampler:
         raise CommandError(f"--spins {args.spins} must be 1 ... 256, the samples of a hop")
     sampler = recipes.SAMPLER if args.sampler == "edm" else recipes.PREDICTOR_CORRECTOR
     given = {"steps": args.steps, "s_churn": args.churn}
+    if args.sampler == "edm" and not any(value is not None for value in given.values()):
+        return None
     try:
         return replace(sampler, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise CommandError(str(error)) from None
 
 
-def load(args: Namespace, sampler: Sampler) -> Enhancer:
+def load(args: Namespace, sampler: Sampler | None) -> Enhancer:
     """Return the enhancer that the options ask for."""
-    from edmse_lite import recipes
     from edmse_lite.checkpoints import CheckpointError
     from edmse_lite.enhancement import Enhancer
 
     if not 0 <= args.seed < 2**64:
         raise CommandError(f"--seed {args.seed} must be a whole number from 0 to 2^64 - 1")
     try:
-        chosen = None if sampler == recipes.SAMPLER else sampler  # the default may average
-        return Enhancer.from_pretrained(args.model, chosen, device_of(args.device), args.spins)
+        return Enhancer.from_pretrained(args.model, sampler, device_of(args.device), args.spins)
     except (CheckpointError, ValueError) as error:
         raise CommandError(str(error)) from None
 

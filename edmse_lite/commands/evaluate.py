@@ -73,9 +73,10 @@ def _systems(args: Namespace) -> list[System]:
 
     try:
         levels = checkpoints.load(args.model).model.sigma_range
-        sampler = recipes.fitted(sampler_of(args), levels)
-        averaged = args.spins is None and sampler == recipes.SAMPLER
-        spins = recipes.SPINS if averaged else args.spins or 1
+        asked = sampler_of(args)
+        sampler = recipes.fitted(asked, levels)
+        averaged = asked is None and sampler == recipes.SAMPLER
+        spins = args.spins or (recipes.SPINS if averaged else 1)
         ours = systems.trained(args.model, sampler, device=device_of(args.device), spins=spins)
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
