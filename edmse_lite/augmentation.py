@@ -19,13 +19,16 @@ def source_samples(samples: int) -> int:
     return -(-samples * max(SPEEDS) // 20) + 64
 
 
-def at_random_speed(crops: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+def at_random_speed(
+    crops: Tensor, samples: int, generator: torch.Generator, slowest: int = min(SPEEDS)
+) -> Tensor:
     """Play each crop at one of :data:`SPEEDS`, pitch and all.
 
     Args:
         crops: waveforms, shape (B, T'), with T' = ``source_samples(samples)``.
         samples: length T of the result, samples.
         generator: source of the choice, on the CPU.
+        slowest: lowest speed, twentieths; the speeds from there to the fastest are as likely.
 
     Returns:
         Waveforms, shape (B, T).
@@ -36,8 +39,9 @@ def at_random_speed(crops: Tensor, samples: int, generator: torch.Generator) -> 
 
     resample = torchaudio().functional.resample
     out = crops.new_empty(len(crops), samples)
-    which = torch.randint(len(SPEEDS), (len(crops),), generator=generator)
-    for index, speed in enumerate(SPEEDS):
+    speeds = range(slowest, max(SPEEDS) + 1)
+    which = torch.randint(len(speeds), (len(crops),), generator=generator)
+    for index, speed in enumerate(speeds):
         rows = (which == index).nonzero()[:, 0].to(crops.device)
         if len(rows):
             out[rows] = resample(crops[rows], speed, 20)[:, :samples]
@@ -78,8 +82,43 @@ def equalise(waves: Tensor, spread: float, generator: torch.Generator) -> Tensor
     knots = spread * torch.randn(len(waves), 8, generator=generator)
     gain = smooth_gain(knots, waves.shape[-1] // 2 + 1).to(waves.device)
     out = torch.fft.irfft(torch.fft.rfft(waves) * gain, waves.shape[-1])
-    before, after = (w.square().mean(dim=-1, keepdim=True).sqrt() for w in (waves, out))
-    return out * before / after.clamp_min(1e-8)
+    return _with_level_of(out, waves)
+
+
+def move_formants(voices: Tensor, factors: Tensor) -> Tensor:
+    """Stretch the spectral envelope of each voice and leave its pitch: another length of throat.
+
+    The envelope of a frame is its log magnitude, less what repeats within 500 Hz of frequency
+    (quefrency above 2 ms): the harmonics stay where they are and take the gain of the stretched
+    envelope. Jaitly and Hinton (2013) so stretch the frequencies of a recogniser's features.
+
+    Args:
+        voices: waveforms at 16 kHz, shape (B, T), T above 256.
+        factors: what the formants of each are multiplied by, near 1, shape (B,).
+
+    Returns:
+        Shape (B, T); each waveform keeps its root mean square.
+
+    Chapter: 10.
+    """
+    window = torch.hann_window(512, device=voices.device)
+    bins = torch.stft(voices, 512, 128, window=window, return_complex=True)  # (B, 257, N)
+    cepstrum = torch.fft.irfft(bins.abs().clamp_min(1e-5).log(), dim=1)  # (B, 512, N)
+    cepstrum[:, 32:-31] = 0
+    envelope = torch.fft.rfft(cepstrum, dim=1).real
+    source = (torch.arange(257) / factors.cpu()[:, None]).to(voices.device)[:, :, None]
+    low = source.floor().clamp(max=255)
+    part = (source - low).clamp(max=1)
+    low = low.long().expand_as(envelope)
+    moved = envelope.gather(1, low) * (1 - part) + envelope.gather(1, low + 1) * part
+    gain = (moved - envelope).clamp(-3.5, 3.5).exp()  # 30 dB at most
+    out = torch.istft(gain * bins, 512, 128, window=window, length=voices.shape[-1])
+    return _with_level_of(out, voices)
+
+
+def _with_level_of(waves: Tensor, others: Tensor) -> Tensor:
+    after, before = (w.square().mean(dim=-1, keepdim=True).sqrt() for w in (waves, others))
+    return waves * before / after.clamp_min(1e-8)
 
 
 def coloured_noise(samples: int, generator: torch.Generator) -> Tensor:

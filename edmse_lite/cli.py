@@ -18,7 +18,8 @@ from edmse_lite import commands
 from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
-TRAINABLE = ("compact", "compact-refined", "compact-settled", "compact-focused")  # recipes.RECIPES
+LATER = ("compact-refined", "compact-settled", "compact-focused", "compact-varied")
+TRAINABLE = ("compact", *LATER)  # recipes.RECIPES
 ENHANCE_HELP = """\
 examples:
   edmse enhance noisy.wav clean.wav

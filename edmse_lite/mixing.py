@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmentation import at_random_speed, coloured_noise, equalise, looped, source_samples
+from . import augmentation
+from .augmentation import at_random_speed, equalise, looped, move_formants
 from .corpora import Clip, Corpus, Pair
 from .spectrograms import SAMPLE_RATE
 
@@ -58,6 +59,8 @@ class MixingConfig:
         coloured: share of mixtures whose noise is Gaussian with a random smooth spectrum.
         second_noise: share of mixtures with a second recording under the first.
         equaliser: spread of the random filters on voices and noises, dB; 0 for none.
+        formants: those of a voice move by e^u, u uniform within this of 0; 0 for none.
+        slowest: lowest speed that a noise is played at, twentieths.
 
     Chapter: 2.
     """
@@ -69,6 +72,8 @@ class MixingConfig:
     coloured: float = 0.1
     second_noise: float = 0.3
     equaliser: float = 0.0
+    formants: float = 0.0
+    slowest: int = 17
 
 
 class Mixer:
@@ -124,7 +129,7 @@ class Mixer:
 
     @property
     def _source(self) -> int:
-        return source_samples(self.samples)
+        return augmentation.source_samples(self.samples)
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw mixtures.
@@ -137,9 +142,8 @@ class Mixer:
             Clean and noisy waveforms, each of shape (B, T).
         """
         config = self.config
-        clean = self._vary(self._crops(size, generator), generator)
-        noise = self._vary(self._noises(size, generator), generator)
-        second = self._vary(self._noises(size, generator), generator)
+        clean = self._voices(size, generator)
+        noise, second = self._noises(size, generator), self._noises(size, generator)
         under = 10 ** (-_uniform(size, 0, 10, generator) / 20)
         under = under * (torch.rand(size, generator=generator) < config.second_noise)
         noise = _unit(noise) + under.to(self.device)[:, None] * _unit(second)
@@ -152,30 +156,35 @@ class Mixer:
         snr = _uniform(size, config.snr_min, config.snr_max, generator).to(self.device)
         return clean, mix(clean, noise, snr)
 
-    def _crops(self, size: int, generator: torch.Generator) -> Tensor:
-        return self._cut(self._speech, _below(size, len(self._speech) - self._source, generator))
+    def _voices(self, size: int, generator: torch.Generator) -> Tensor:
+        room = max(len(self._speech) - self._source, 1)
+        starts = torch.randint(room, (size,), generator=generator)
+        voices = at_random_speed(self._cut(self._speech, starts), self.samples, generator)
+        if spread := self.config.formants:
+            voices = move_formants(voices, _uniform(size, -spread, spread, generator).exp())
+        return self._filtered(voices, generator)
 
     def _noises(self, size: int, generator: torch.Generator) -> Tensor:
         which = torch.multinomial(self._weights, size, replacement=True, generator=generator)
         room = self._sizes[which] - self._source
         offsets = (torch.rand(size, generator=generator, dtype=torch.float64) * room).long()
-        return self._cut(self._noise, self._starts[which] + offsets)
+        crops = self._cut(self._noise, self._starts[which] + offsets)
+        noises = at_random_speed(crops, self.samples, generator, self.config.slowest)
+        return self._filtered(noises, generator)
 
     def _cut(self, wave: Tensor, starts: Tensor) -> Tensor:
         within = torch.arange(self._source, device=self.device)
         return wave[starts.to(self.device)[:, None] + within]  # (B, source)
 
-    def _vary(self, crops: Tensor, generator: torch.Generator) -> Tensor:
-        waves = at_random_speed(crops, self.samples, generator)
+    def _filtered(self, waves: Tensor, generator: torch.Generator) -> Tensor:
         return equalise(waves, self.config.equaliser, generator) if self.config.equaliser else waves
 
     def _babble(self, generator: torch.Generator) -> Tensor:
         voices = int(torch.randint(4, 9, (1,), generator=generator))
-        crops = self._vary(self._crops(voices, generator), generator)
-        return _unit(_unit(crops).mean(dim=0))
+        return _unit(_unit(self._voices(voices, generator)).mean(dim=0))
 
     def _coloured(self, generator: torch.Generator) -> Tensor:
-        return _unit(coloured_noise(self.samples, generator)).to(self.device)
+        return _unit(augmentation.coloured_noise(self.samples, generator)).to(self.device)
 
 
 def evaluation_set(name: str, size: int = 48, seconds: float = 4.0) -> tuple[Pair, ...]:
@@ -289,7 +298,3 @@ def _unit(wave: Tensor) -> Tensor:
 
 def _uniform(size: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(size, generator=generator)
-
-
-def _below(size: int, bound: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(max(bound, 1), (size,), generator=generator)

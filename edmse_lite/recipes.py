@@ -216,9 +216,20 @@ COMPACT_FOCUSED = replace(
         seed=3, validate_every=1_250,
     ),
 )  # fmt: skip
-"""Its last 10,000 steps: begins with the weights of :data:`COMPACT_SETTLED`.
+"""Its next 10,000 steps: begins with the weights of :data:`COMPACT_SETTLED`.
 
 Nine in ten draws of sigma lie above 0.2, where the noisy recording says more than the state.
+"""
+
+COMPACT_VARIED = replace(
+    COMPACT_REFINED,
+    mixing=replace(COMPACT_REFINED.mixing, formants=0.15, slowest=10),
+    training=replace(COMPACT_FOCUSED.training, steps=8_400, seed=4, validate_every=1_050),
+)
+"""Its last 8,400 steps: begins with the weights of :data:`COMPACT_FOCUSED`.
+
+Formants move apart from the pitch, and noises are played at down to half their speed: more
+voices and more noises than were recorded.
 """
 
 RECIPES = {
@@ -226,5 +237,6 @@ RECIPES = {
     "compact-refined": COMPACT_REFINED,
     "compact-settled": COMPACT_SETTLED,
     "compact-focused": COMPACT_FOCUSED,
+    "compact-varied": COMPACT_VARIED,
 }
 """What ``edmse train NAME`` knows."""

@@ -2,10 +2,13 @@
 
 import hashlib
 import itertools
+import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -223,6 +226,77 @@ def test_speeds_move_pitch_by_their_factor() -> None:
     allowed = {1_000 * speed // 20 for speed in augmentation.SPEEDS}
     assert all(min(abs(peak - f) for f in allowed) <= 1 for peak in peaks)
     assert max(peaks) > 1_100 and min(peaks) < 900
+
+
+def vowel(pitch: float, formants: tuple[float, ...]) -> torch.Tensor:
+    """One second of pulses through resonators 80 Hz wide, with a little noise."""
+    pulses = torch.zeros(16_000, dtype=torch.float64)
+    pulses[:: round(16_000 / pitch)] = 1
+    a = torch.ones(1, dtype=torch.float64)
+    for f in formants:
+        r, theta = math.exp(-math.pi * 80 / 16_000), 2 * math.pi * f / 16_000
+        pair = torch.tensor([1, -2 * r * math.cos(theta), r * r], dtype=torch.float64)
+        a = torch.from_numpy(np.convolve(a.numpy(), pair.numpy()))
+    g = torch.Generator().manual_seed(0)
+    wave = torchaudio.functional.lfilter(pulses, a, torch.eye(1, len(a))[0].double(), clamp=False)
+    return (wave / wave.std() + 1e-3 * torch.randn(16_000, generator=g)).float()
+
+
+def first_formant(wave: torch.Tensor) -> float:
+    """Highest peak of the all-pole spectrum (order 8) between 300 and 1,500 Hz, Hz."""
+    power = torch.fft.rfft(wave.double() * torch.hann_window(16_000), 32_000).abs().square()
+    r = torch.fft.irfft(power)[:9]
+    lags = (torch.arange(8)[:, None] - torch.arange(8)).abs()
+    a = torch.cat([torch.ones(1), -torch.linalg.solve(r[lags], r[1:])])
+    return float(torch.fft.rfft(a, 16_000).abs()[300:1_500].argmin()) + 300
+
+
+def test_formants_move_by_their_factor_and_the_pitch_stays() -> None:
+    wave = vowel(160, (900, 2_400, 3_600))
+    assert first_formant(wave) == pytest.approx(900, abs=25)
+    factors = torch.linspace(0.82, 1.2, 12)
+    voices = wave.expand(12, -1)
+    moved = augmentation.move_formants(voices, factors)
+    assert moved.std(-1) == pytest.approx(voices.std(-1), rel=1e-3)
+    for one, factor in zip(moved, factors.tolist(), strict=True):
+        assert first_formant(one) == pytest.approx(900 * factor, rel=0.04)
+        lines = torch.fft.rfft(one[4_000:12_000]).abs()  # 2 Hz a bin
+        assert int(lines[40:121].argmax()) + 40 == 80  # the fundamental, 160 Hz
+    still = augmentation.move_formants(voices, torch.ones(12))
+    assert_close(still, voices, rtol=0, atol=1e-5)
+
+
+@given(st.integers(1, 3), st.integers(300, 40_000), st.floats(0.5, 2), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_formants_of_anything_move_without_harm(
+    count: int, samples: int, factor: float, seed: int
+) -> None:
+    g = torch.Generator().manual_seed(seed)
+    waves = torch.randn(count, samples, generator=g) * torch.rand(count, 1, generator=g).round()
+    out = augmentation.move_formants(waves, torch.full((count,), factor))
+    assert out.shape == waves.shape and out.isfinite().all()
+    assert_close(out.norm(dim=-1), waves.norm(dim=-1), rtol=1e-3, atol=1e-4)
+
+
+def test_a_mixer_draws_formants_within_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        mixing, "move_formants", lambda voices, f: drawn.append(f) or voices
+    )
+    config = MixingConfig(0.5, formants=0.15, babble=0)
+    Mixer([torch.randn(64_000)], [torch.randn(9_000)], config).batch(400, torch.Generator())
+    logs = drawn[0].log()
+    assert len(logs) == 400 and logs.abs().max() <= 0.15
+    assert logs.min() < -0.14 and logs.max() > 0.14 and abs(logs.mean()) < 0.02
+
+
+def test_noises_can_be_slowed_further_than_voices() -> None:
+    n = torch.arange(160_000) / 16_000
+    tone = torch.sin(2 * torch.pi * 1_000 * n)
+    config = MixingConfig(1.0, -80, -80, babble=0, coloured=0, second_noise=0, slowest=10)
+    _, noisy = Mixer([torch.randn(64_000)], [tone], config).batch(60, torch.Generator())
+    peaks = torch.fft.rfft(noisy).abs().argmax(-1)  # Hz, one a bin
+    assert min(peaks.tolist()) == 500 and max(peaks.tolist()) == 1_200
 
 
 def test_recordings_shorter_than_a_mixture_are_looped_without_a_step() -> None:
