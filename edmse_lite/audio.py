@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from edmse_lite.files import replaced
+from edmse_lite.streams import LOWEST_RATE
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -112,21 +113,21 @@ def reading(path: str | Path) -> Iterator[Reader]:
     """Open an audio file of any kind that libsndfile knows.
 
     Raises:
-        AudioError: missing, empty, cut short, or no audio.
+        AudioError: missing, empty, cut short, below 1 kHz, or no audio.
 
     Chapter: 1.
     """
     import soundfile
 
     path = Path(path)
-    if not path.exists():
-        raise AudioError(f"{path}: no such file — check the name")
-    if not path.is_file():
-        raise AudioError(f"{path}: is not a file — give an audio file")
     try:
+        if not path.exists():
+            raise AudioError(f"{path}: no such file — check the name")
+        if not path.is_file():
+            raise AudioError(f"{path}: is not a file — give an audio file")
         _check_readable(path)
         with _quiet():
-            file = soundfile.SoundFile(path)
+            file = soundfile.SoundFile(os.fsencode(path))  # a name may be no UTF-8
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}) — check its rights") from None
     except (soundfile.LibsndfileError, RuntimeError, TypeError):
@@ -136,6 +137,11 @@ def reading(path: str | Path) -> Iterator[Reader]:
     with file:
         if file.frames == 0:
             raise AudioError(f"{path}: holds no samples — record or copy it again")
+        if file.samplerate < LOWEST_RATE:
+            raise AudioError(
+                f"{path}: has {file.samplerate} samples a second, expected {LOWEST_RATE} or more — "
+                "record it again, or mend its header"
+            )
         _check_header(path, file)
         yield Reader(path, file)
 
@@ -205,7 +211,7 @@ def check_target(path: str | Path, source: str | Path | None = None) -> None:
     if path.suffix.lower() not in OUTPUTS:
         kinds = ", ".join(OUTPUTS)
         found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
-        raise AudioError(f"{path}: {found} — choose one of {kinds}")
+        raise AudioError(f"{path}: {found} — choose one of {kinds}, or make that folder first")
     if not path.parent.is_dir():
         raise AudioError(f"{path}: the folder {path.parent} does not exist — make it first")
     if path.is_dir() or (path.exists() and not path.is_file()):
@@ -256,7 +262,9 @@ def writing(
         with replaced(path) as partial:
             partial.touch()
             try:
-                file = soundfile.SoundFile(partial, "w", rate, channels, kind, format=container)
+                file = soundfile.SoundFile(
+                    os.fsencode(partial), "w", rate, channels, kind, format=container
+                )
             except soundfile.LibsndfileError:
                 raise AudioError(
                     f"{path}: {kind} does not hold {channels} channels at {rate} Hz — "

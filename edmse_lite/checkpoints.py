@@ -124,7 +124,11 @@ def load(folder_or_name: str | Path, device: torch.device | str = "cpu") -> Chec
     folder = find(folder_or_name)
     config = _read_config(folder / CONFIG)
     path = folder / CONFIG
-    network = CompactUNet(_build(UNetConfig, config["network"], path, "network"))
+    shape = _build(UNetConfig, config["network"], path, "network")
+    try:
+        network = CompactUNet(shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: network: {error}; copy the checkpoint again") from None
     weights, sha256 = _read_weights(folder, config["weights"])
     _fill(network, weights, folder / WEIGHTS)
     try:
@@ -257,6 +261,7 @@ def _build(kind: type, described: Any, path: Path, where: str) -> Any:
 
 def _read_weights(folder: Path, described: Any) -> tuple[dict[str, torch.Tensor], str]:
     """Weights whose SHA-256 is the one in the config; after a kill they may still be waiting."""
+    from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
     expected = described.get("sha256") if isinstance(described, dict) else None
@@ -267,7 +272,10 @@ def _read_weights(folder: Path, described: Any) -> tuple[dict[str, torch.Tensor]
         data = path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == expected:
-            return from_bytes(data), sha256
+            try:
+                return from_bytes(data), sha256
+            except SafetensorError as error:
+                raise CheckpointError(f"{path}: holds no weights ({error})") from None
         if path.name == WEIGHTS:
             found = f"SHA-256 {sha256[:12]}… of {len(data)} bytes"
     raise CheckpointError(

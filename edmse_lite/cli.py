@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -60,8 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return FAILED
     except KeyboardInterrupt:
-        complain("interrupted; unfinished files are removed")
+        complain("interrupted; unfinished files are removed, and what was saved stays")
         return INTERRUPTED
+    except BrokenPipeError:  # as of `edmse corpus | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # what no command expected, such as a folder that cannot be entered
+        complain(f"{error.filename}: {error.strerror} — check its rights")
+        return FAILED
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -182,7 +189,8 @@ def _add_evaluate(adder: argparse._SubParsersAction) -> None:
     parser.add_argument("--size", type=int, help="with --curve: fewer pairs, for a quick look")
     parser.add_argument(
         "--out", type=Path,
-        help="CSV file with a row for each clip; continued. With --standard or --curve a folder",
+        help="CSV file with a row for each clip; continued, and rows of other models stay. "
+        "With --standard or --curve a folder",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, help="runs of the sampler (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="processes")

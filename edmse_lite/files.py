@@ -26,7 +26,7 @@ def replaced(path: str | Path) -> Iterator[Path]:
     Chapter: 10.
     """
     path = Path(path).resolve()
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem[:24]}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         with partial.open("rb+") as file:

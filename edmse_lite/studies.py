@@ -164,26 +164,36 @@ def evaluate(
     *,
     workers: int = 1,
     progress: Callable[[Row], None] | None = None,
+    keep: bool = False,
 ) -> list[Row]:
     """Compute the rows of all jobs, those apart that `out` already has.
 
     Each row is appended to `out` as soon as it is there. In the end `out` holds the rows of these
-    jobs in their order, then those that it had of the same weights. Rows of older weights are gone.
+    jobs in their order, then those that it had of the same weights. Rows of older weights are gone
+    unless they are to be kept.
 
     Args:
         work: the jobs.
         out: CSV file that is read, continued and written; None keeps nothing.
         workers: processes; each computes with one thread.
         progress: called with each new row.
+        keep: whether rows of other weights stay.
 
     Raises:
-        ValueError: `out` is no such file.
+        ValueError: `out` is no such file, or has scores of other recordings of the same names.
         OSError: `out` cannot be written; rows that were written before stay.
 
     Chapter: 3.
     """
     path = None if out is None else Path(out)
     known = {row.identity: row for row in read(path)} if path and path.exists() else {}
+    for row in (job.empty_row for job in work):
+        before = known.get(row.identity, row)
+        if not math.isclose(before.mixture_snr, row.mixture_snr, rel_tol=1e-3, abs_tol=0.01):
+            raise ValueError(
+                f"{path}: has scores of another {row.evaluation_set}/{row.key}, of mixture SNR "
+                f"{before.mixture_snr:.2f} dB and not {row.mixture_snr:.2f}; give another file"
+            )
     missing = [job for job in work if job.empty_row.identity not in known]
     if path:
         write(path, known.values())
@@ -196,7 +206,8 @@ def evaluate(
     rows = [known.pop(job.empty_row.identity) for job in work]
     if path:
         weights = {row.checkpoint for row in rows}
-        write(path, [*rows, *(row for row in known.values() if row.checkpoint in weights)])
+        others = (row for row in known.values() if keep or row.checkpoint in weights)
+        write(path, [*rows, *others])
     return rows
 
 
@@ -225,11 +236,10 @@ def read(path: str | Path) -> list[Row]:
 
     Chapter: 3.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    reader = csv.reader(lines)
     names = [field.name for field in fields(Row)]
-    if next(reader, names) != names:
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    reader = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    if next(reader, None) != names and not ",".join(names).startswith(text):
         raise ValueError(f"{path}: expected the columns {', '.join(names)}; remove the file")
     kinds = [{"int": int, "float": float, "str": str}[str(field.type)] for field in fields(Row)]
     rows = []

@@ -190,3 +190,20 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
     model = se.ScoreModel(torch.nn.Identity(), se.VE())
     with pytest.raises(checkpoints.CheckpointError, match="is a Identity, expected a CompactUNet"):
         checkpoints.save(tmp_path / "run", model, Spectrogram(), {})
+
+
+def test_what_is_no_network_and_what_are_no_weights_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    checkpoints.save(folder, tiny_model(), Spectrogram(), {})
+    config = json.loads((folder / "config.json").read_text())
+    wrong = json.loads(json.dumps(config))
+    wrong["network"]["channels"] = "abc"
+    (folder / "config.json").write_text(json.dumps(wrong))
+    with pytest.raises(checkpoints.CheckpointError, match="network"):
+        checkpoints.load(folder)
+    junk = b"no weights at all, and eight bytes more"
+    (folder / "model.safetensors").write_bytes(junk)
+    config["weights"]["sha256"] = hashlib.sha256(junk).hexdigest()
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(checkpoints.CheckpointError, match="holds no weights"):
+        checkpoints.load(folder)

@@ -207,6 +207,7 @@ OPTIONS = {
     "--sampler pc --churn 1": "--churn belongs to --sampler edm",
     "--seed -1": "--seed -1 must be",
     "--device abacus": "--device abacus: not on this machine",
+    "--device meta": "--device meta: not on this machine",
     "--model nobody": "nobody: no such folder; give a folder that `edmse train` wrote",
 }
 
@@ -229,6 +230,33 @@ def test_bad_folders_are_named(here: Path, model: str, capfd) -> None:
         assert enhance(model, *arguments) == 2
         assert one_line(capfd).startswith(words)
     assert sorted(os.listdir()) == ["in", "noisy.wav"]
+
+
+def test_one_bad_rate_does_not_stop_a_folder(here: Path, model: str, capfd) -> None:
+    for name, rate in (("in/a.wav", 16_000), ("in/deep/b.wav", 999), ("in/c.wav", 8_000)):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, 0.1 * np.random.default_rng(0).standard_normal(4_000), rate)
+    assert enhance(model, "in", "out") == 2
+    assert sorted(os.listdir("out")) == ["a.wav", "c.wav"]
+    said = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
+    assert "in/deep/b.wav: has 999 samples a second, expected 1000 or more" in said[0]
+    assert said[1].endswith("1 of 3 files were not enhanced: deep/b.wav")
+
+
+def test_any_file_name_will_do(here: Path, model: str) -> None:
+    for name in (b"bytes\xff.wav", b"a" * 251 + b".wav", "音".encode() * 83 + b".wav"):
+        os.link("noisy.wav", name)
+        Path("out").mkdir(exist_ok=True)
+        assert enhance(model, os.fsdecode(name), "out") == 0
+        assert soundfile.info(b"out/" + name).frames == 20_000
+        assert len(os.listdir(b"out")) == 1
+        os.remove(b"out/" + name)
+
+
+def test_nobody_need_read_on(here: Path) -> None:
+    command = f"{sys.executable} -m edmse_lite corpus | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
 def test_a_full_disk_leaves_the_earlier_output(here: Path, model: str, capfd) -> None:
@@ -294,7 +322,9 @@ def test_an_interrupt_leaves_no_part(here: Path, model: str) -> None:
             one.kill()
         assert began, "it never began to write"
         assert one.returncode == 130
-        assert error == "edmse: error: interrupted; unfinished files are removed\n"
+        assert error == (
+            "edmse: error: interrupted; unfinished files are removed, and what was saved stays\n"
+        )
         assert Path(name, "clean.wav").read_bytes() == EARLIER
         assert os.listdir(name) == ["clean.wav"]
 
@@ -389,7 +419,60 @@ def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypa
     assert main([*arguments, "--steps", "1", "--device", "cpu"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 3 and all(line.startswith("valid ") for line in lines[1:])
-    assert len(Path("rows.csv").read_text().splitlines()) == 1 + 2 * 3
+    first = Path("rows.csv").read_text().splitlines()
+    assert len(first) == 1 + 2 * 3
+    checkpoints.save(here / "other", tiny_model(1), Spectrogram(), {})
+    other = ["evaluate", "--sets", "valid", "--out", "rows.csv", "--model", "other", "--steps", "1"]
+    assert main(other) == 0
+    both = Path("rows.csv").read_text().splitlines()
+    assert set(first) <= set(both) and len(both) == 1 + 3 * 3  # noisy, and two models
+
+
+def test_scores_are_not_those_of_other_recordings(
+    here: Path, model: str, few: list, capfd, monkeypatch
+) -> None:
+    from dataclasses import replace
+
+    from edmse_lite import mixing, studies
+
+    monkeypatch.setattr(studies, "METRICS", ("si_sdr",))
+    words = ["evaluate", "--sets", "valid", "--out", "rows.csv", "--model", model, "--steps", "1"]
+    assert main(words) == 0
+    before = Path("rows.csv").read_bytes()
+    others = [replace(pair, snr=pair.snr - 3) for pair in few]
+    monkeypatch.setattr(mixing, "evaluation_set", lambda name: others)
+    capfd.readouterr()
+    assert main(words) == 2
+    assert "rows.csv: has scores of another valid/" in capfd.readouterr().err
+    assert Path("rows.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "one line\n", "x" * 500, "\x80\n"])
+def test_a_file_of_another_kind_is_not_replaced(text: str, here: Path, model: str, capfd) -> None:
+    Path("notes.txt").write_text(text, encoding="latin-1")
+    words = ["evaluate", "--sets", "valid", "--out", "notes.txt", "--model", model]
+    assert main([*words, "--steps", "1"]) == 2
+    assert "notes.txt: expected the columns system, checkpoint" in capfd.readouterr().err
+    assert Path("notes.txt").read_text(encoding="latin-1") == text
+
+
+EVALUATIONS = {
+    "--seeds 0": "--seeds 0 must be at least 1",
+    "--workers -1": "--workers -1 must be at least 1",
+    "--curve --size -1": "--size -1 must be at least 1",
+    "--curve --minutes -1": "--minutes -1.0 must be at least 0",
+    "--size 3": "--size and --minutes belong to --curve",
+    "--curve --standard": "--curve and --standard are two studies",
+    "--standard --pairs .": "--standard and --curve have their own recordings",
+    "--out none/rows.csv": "--out none/rows.csv: no such folder",
+}
+
+
+@pytest.mark.parametrize("options", EVALUATIONS)
+def test_evaluations_that_cannot_be_are_named(options: str, here: Path, capfd) -> None:
+    assert main(["evaluate", *options.split()]) == 2
+    assert one_line(capfd).startswith(EVALUATIONS[options])
+    assert os.listdir() == ["noisy.wav"]
 
 
 def test_the_command_line_names_every_recipe() -> None:

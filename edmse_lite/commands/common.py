@@ -64,6 +64,8 @@ def device_of(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda", "mps"):
+            raise NotImplementedError
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise CommandError(f"--device {name}: not on this machine — try --device cpu") from None

@@ -31,7 +31,7 @@ def enhance(args: Namespace) -> int:
     enhancer = load(args, sampler)
     failed = [source for source, target in jobs if not _enhanced(enhancer, source, target, args)]
     if failed and args.input.is_dir():
-        names = ", ".join(path.name for path in failed)
+        names = ", ".join(str(path.relative_to(args.input)) for path in failed)
         complain(f"{len(failed)} of {len(jobs)} files were not enhanced: {names}")
     return FAILED if failed else 0
 

@@ -26,20 +26,19 @@ def evaluate(args: Namespace) -> int:
 
     from edmse_lite import studies
 
+    _check(args)
     if args.standard or args.thorough:
         return _evaluate_all(args)
     if args.curve:
         return _curve(args)
     check_sets(args.sets)
-    if args.out and args.out.is_dir():
-        raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
     systems = _systems(args)  # first: a wrong name should not cost the time of mixing
     sets = _sets(args)
     jobs = studies.jobs(systems, sets, range(args.seeds))
     try:
         with tqdm(total=len(jobs), unit="clip", disable=None) as bar:
             rows = studies.evaluate(
-                jobs, args.out, workers=args.workers, progress=lambda row: bar.update()
+                jobs, args.out, workers=args.workers, progress=lambda row: bar.update(), keep=True
             )
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from None
@@ -49,6 +48,26 @@ def evaluate(args: Namespace) -> int:
         cells = [_mean(some, score) for score in ("pesq", "estoi", "si_sdr")]
         print(f"{name:14} {system:16} " + " ".join(f"{cell:>22}" for cell in cells))
     return 0
+
+
+def _check(args: Namespace) -> None:
+    """Raise for options that do not go together, or cannot be."""
+    whole = args.standard or args.thorough
+    for name, least in (("seeds", 1), ("workers", 1), ("size", 1), ("minutes", 0)):
+        value = getattr(args, name)
+        if value is not None and not value >= least:
+            raise CommandError(f"--{name} {value} must be at least {least}")
+    if whole and args.curve:
+        raise CommandError("--curve and --standard are two studies — choose one")
+    if (whole or args.curve) and args.pairs:
+        raise CommandError("--standard and --curve have their own recordings — leave --pairs out")
+    if not args.curve and (args.size is not None or args.minutes != math.inf):
+        raise CommandError("--size and --minutes belong to --curve — leave them out")
+    if args.out and not (whole or args.curve):
+        if args.out.is_dir():
+            raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
+        if not args.out.resolve().parent.is_dir():
+            raise CommandError(f"--out {args.out}: no such folder — make it first")
 
 
 def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
