@@ -299,12 +299,15 @@ def test_the_page_states_the_verdicts_of_the_rows(site: Path, shipped: Results) 
     said = re.findall(r"Verdict</th><td[^>]*><strong>([^<]*)</strong>", page)
     ours, margins = evaluation.OURS, {"pesq": 0.05, "si_sdr": 0.5}
     wanted = [
-        ("matched", ["Noisy", "Spectral gating", "RNNoise"], margins, "better"),
-        ("unseen", ["Noisy"], margins, "better"),
-        ("clean-20dB", ["Noisy"], {"pesq": 0.2}, "not worse"),
+        (("matched",), ["Noisy", "Spectral gating", "RNNoise"], margins, "better"),
+        (("unseen",), ["Noisy"], margins, "better"),
+        (("clean-20dB", "clean"), ["Noisy"], {"pesq": 0.2}, "not worse"),
     ]
-    for words, (name, theirs, limits, goal) in zip(said, wanted, strict=True):
-        compared = claims.compare_systems(shipped.rows, name, ours, theirs, limits)
+    for words, (names, theirs, limits, goal) in zip(said, wanted, strict=True):
+        compared = [
+            each for name in names
+            for each in claims.compare_systems(shipped.rows, name, ours, theirs, limits)
+        ]  # fmt: skip
         assert words == claims.Card("", compared, "", 0, 1, goal).verdict
 
 
