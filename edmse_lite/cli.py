@@ -19,8 +19,9 @@ from edmse_lite import commands
 from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
-LATER = ("compact-refined", "compact-settled", "compact-focused", "compact-varied")
-TRAINABLE = ("compact", *LATER)  # recipes.RECIPES
+TRAINABLE = (  # recipes.RECIPES
+    "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied"
+)  # fmt: skip
 ENHANCE_HELP = """\
 examples:
   edmse enhance noisy.wav clean.wav
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # what no command expected, such as a folder that cannot be entered
-        complain(f"{error.filename}: {error.strerror} — check its rights")
+        complain(f"{error.filename or 'the system'}: {error.strerror or error} — check its rights")
         return FAILED
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -85,8 +85,7 @@ class Enhancer:
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler, levels)
-        averaged = sampler is None and self.sampler == recipes.SAMPLER
-        self.spins = spins if spins is not None else recipes.SPINS if averaged else 1
+        self.spins = recipes.spins_of(sampler, self.sampler) if spins is None else spins
         if not 1 <= self.spins <= self.spectrogram.hop:
             raise ValueError(f"spins={spins} must be 1 ... {self.spectrogram.hop}, a hop's samples")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)

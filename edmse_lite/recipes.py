@@ -64,6 +64,18 @@ def fitted(sampler: Sampler | None, sigma_range: tuple[float, float] | None) -> 
     return asked
 
 
+def spins_of(sampler: Sampler | None, walk: Sampler) -> int:
+    """Walks to average unless told otherwise: :data:`SPINS` for the default, 1 for all others.
+
+    Args:
+        sampler: what was asked for; None is the default.
+        walk: what :func:`fitted` made of it; a default that had to be changed is not averaged.
+
+    Chapter: 14.
+    """
+    return SPINS if sampler is None and walk == SAMPLER else 1
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a score model is trained.

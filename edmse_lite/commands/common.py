@@ -63,12 +63,13 @@ def device_of(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    known = name.partition(":")[0] in ("cpu", "cuda", "mps")  # torch has more, such as meta
     try:
-        if torch.device(name).type not in ("cpu", "cuda", "mps"):
-            raise NotImplementedError
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name if known else "cpu")
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise CommandError(f"--device {name}: not on this machine — try --device cpu") from None
+        known = False
+    if not known:
+        raise CommandError(f"--device {name}: not on this machine — try --device cpu")
     return name
 
 

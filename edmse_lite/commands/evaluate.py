@@ -94,8 +94,7 @@ def _systems(args: Namespace) -> list[System]:
         levels = checkpoints.load(args.model).model.sigma_range
         asked = sampler_of(args)
         sampler = recipes.fitted(asked, levels)
-        averaged = asked is None and sampler == recipes.SAMPLER
-        spins = args.spins or (recipes.SPINS if averaged else 1)
+        spins = args.spins or recipes.spins_of(asked, sampler)
         ours = systems.trained(args.model, sampler, device=device_of(args.device), spins=spins)
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
