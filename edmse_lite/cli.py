@@ -20,7 +20,8 @@ from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
 TRAINABLE = (  # recipes.RECIPES
-    "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied"
+    "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied",
+    "compact-spread",
 )  # fmt: skip
 ENHANCE_HELP = """\
 examples:
@@ -115,6 +116,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--churn", type=float, help="S_churn of edm, 0 ... inf")
     parser.add_argument(
         "--spins", type=int, help="walks to average; default 8, or 1 with --steps, --churn or pc"
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        metavar="DB",
+        help="turn noise down by so many dB at most; default 60, or inf with --steps, --churn, pc",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 

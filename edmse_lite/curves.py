@@ -106,7 +106,7 @@ def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[Sy
     found = [trained(checkpoint, sampler, device=device) for sampler in short]
     for sampler in whole:
         name = f"{type(sampler).__name__}, {sampler.steps} steps, {WHOLE}"
-        found.append(trained(checkpoint, sampler, name, device))
+        found.append(trained(checkpoint, sampler, name=name, device=device))
     return tuple(sorted(found, key=lambda s: (s.name.endswith(WHOLE), s.nfe)))
 
 

@@ -8,25 +8,27 @@ an overlap come from the same diffusion noise, so that they agree and can be fad
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from edmse_lite import checkpoints, recipes
-from edmse_lite.audio import check_samples, check_target, reading, sample_kind, writing
+from edmse_lite.arrays import Audio, as_channels
+from edmse_lite.audio import check_target, reading, sample_kind, writing
 from edmse_lite.denoisers import Denoiser
 from edmse_lite.processes import SDE
 from edmse_lite.samplers import Sampler
 from edmse_lite.spectrograms import SAMPLE_RATE, Spectrogram
+from edmse_lite.spins import spins as spins_of
 from edmse_lite.streams import (
     FrameNoise,
     Segment,
     awake,
-    delayed,
     extended,
     joined,
     limited,
@@ -39,7 +41,6 @@ GRAIN = 4096  # samples; a network that halves time four times sees the same gri
 SEGMENT, OVERLAP, SPARE = 40, 4, 20  # grains: 10.2 s, 1.0 s, 5.1 s
 CHANNELS_AT_ONCE = 8
 PEAK = 0.99  # of what is written as whole numbers, or encoded
-Audio = Tensor | np.ndarray
 Progress = Callable[[float], None]
 """Called with the seconds of sound that were done since the last call."""
 
@@ -57,16 +58,18 @@ class Enhancer:
             lower levels only gets that walk over its own (``recipes.fitted``).
         device: where the work is done; default where the denoiser is.
         sde: the schedule; default ``denoiser.sde``.
-        spins: walks to average. Each sees the sound delayed by another part of a hop, and other
-            diffusion noise (cycle spinning, Coifman and Donoho 1995). Default ``recipes.SPINS``
-            for the default sampler, and 1, no averaging, for a sampler of your own and for a
-            denoiser of lower levels only.
+        spins: walks to average. Each sees the sound on another frame grid, every second one
+            slower, and other diffusion noise (:mod:`edmse_lite.spins`). Default
+            ``recipes.SPINS`` for the default sampler, and 1, no averaging, for a sampler of your
+            own and for a denoiser of lower levels only.
+        limit: dB by which a bin of nothing but noise is turned down at most; ``math.inf`` for no
+            limit. Default ``recipes.LIMIT`` for the default sampler, else none.
 
     Raises:
         ValueError: a denoiser without ``sde``, and none given; fewer than one spin, or more than
-            a hop has samples.
+            a hop has samples; a limit that is not above 0.
 
-    Chapter: 1; 14 measures what the spins are worth.
+    Chapter: 1; 14 measures what the spins and the limit are worth.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Enhancer:
         device: torch.device | str | None = None,
         sde: SDE | None = None,
         spins: int | None = None,
+        limit: float | None = None,
     ) -> None:
         found = sde or getattr(denoiser, "sde", None)
         if found is None:
@@ -85,9 +89,13 @@ class Enhancer:
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler, levels)
-        self.spins = recipes.spins_of(sampler, self.sampler) if spins is None else spins
-        if not 1 <= self.spins <= self.spectrogram.hop:
-            raise ValueError(f"spins={spins} must be 1 ... {self.spectrogram.hop}, a hop's samples")
+        usual = recipes.averages(sampler, self.sampler)
+        self.spins = (recipes.SPINS if usual else 1) if spins is None else spins
+        self.limit = (recipes.LIMIT if usual else math.inf) if limit is None else limit
+        if self.spins not in range(1, self.spectrogram.hop + 1):
+            raise ValueError(f"spins={spins!r} must be 1 ... {self.spectrogram.hop}, a hop's samples")
+        if not (isinstance(self.limit, Real) and self.limit > 0):
+            raise ValueError(f"limit={limit!r} must be above 0 dB; math.inf is none")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)
         is_module = isinstance(denoiser, torch.nn.Module)
         self.denoiser = denoiser.to(self.device) if is_module else denoiser
@@ -99,6 +107,7 @@ class Enhancer:
         sampler: Sampler | None = None,
         device: torch.device | str | None = None,
         spins: int | None = None,
+        limit: float | None = None,
     ) -> Enhancer:
         """Load a checkpoint, by the name of one that comes with the package, or by its folder.
 
@@ -106,17 +115,17 @@ class Enhancer:
             name: ``"compact"``, or a folder that ``edmse train`` wrote.
             sampler: default ``recipes.SAMPLER``.
             device: default a GPU of Nvidia's if there is one, else the CPU.
-            spins: walks to average, as for :class:`Enhancer`.
+            spins, limit: as for :class:`Enhancer`.
 
         Raises:
             CheckpointError: no such checkpoint, or a damaged one.
-            ValueError: a wrong number of spins.
+            ValueError: a wrong number of spins, or a wrong limit.
 
         Chapter: 1.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         checkpoint = checkpoints.load(name, device)
-        return cls(checkpoint.model, checkpoint.spectrogram, sampler, device, spins=spins)
+        return cls(checkpoint.model, checkpoint.spectrogram, sampler, device, None, spins, limit)
 
     def __call__(
         self, noisy: Audio, sample_rate: int, seed: int = 0, progress: Progress | None = None
@@ -134,9 +143,9 @@ class Enhancer:
 
         Chapter: 1.
         """
-        wave = _as_channels(noisy)
+        wave = as_channels(noisy)
         out = torch.empty_like(wave)
-        blocks = wave.split(10 * int(max(sample_rate, 1)), dim=1)
+        blocks = wave.split(math.ceil(10 * SAMPLE_RATE * rate_ratio(sample_rate)), dim=1)
         done = 0
         for block in self.stream(blocks, sample_rate, seed, progress):
             out[:, done : done + block.shape[1]] = block
@@ -167,8 +176,8 @@ class Enhancer:
         Chapter: 1.
         """
         rate = rate_ratio(sample_rate)
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed={seed} must be a whole number from 0 to 2^64 - 1")
+        if not (isinstance(seed, Integral) and 0 <= seed < 2**64):
+            raise ValueError(f"seed={seed!r} must be a whole number from 0 to 2^64 - 1")
         taken = 0
 
         def counted() -> Iterator[Tensor]:
@@ -197,8 +206,7 @@ class Enhancer:
     def _segment(self, segment: Segment, seed: int, progress: Progress) -> Tensor:
         """Enhance (channels, samples) at 16 kHz."""
         channels, samples = segment.wave.shape
-        hop = self.spectrogram.hop
-        new = samples - (OVERLAP * GRAIN - hop if segment.start else 0)
+        new = samples - (OVERLAP * GRAIN - self.spectrogram.hop if segment.start else 0)
         out = []
         parts = [part.split(CHANNELS_AT_ONCE) for part in (segment.wave, segment.level)]
         for wave, scale in zip(*parts, strict=True):
@@ -208,20 +216,22 @@ class Enhancer:
                 progress(seconds)
                 out.append(torch.zeros_like(wave))
                 continue
-            noise = FrameNoise(seed, segment.start // hop)
             step_done = partial(progress, seconds / self.sampler.steps / self.spins)
-            enhanced = self._averaged(wave / scale, noise, step_done)
+            enhanced = self._averaged(wave / scale, segment.start, seed, step_done)
             out.append(enhanced * scale * gate)
         return torch.cat(out)
 
-    def _averaged(self, wave: Tensor, noise: FrameNoise, step_done: Callable[[], None]) -> Tensor:
-        """Enhance levelled (B, samples) by the mean of walks on frame grids with other delays."""
-        samples, hop = wave.shape[1], self.spectrogram.hop
-        total = torch.zeros_like(wave)
-        for spin in range(self.spins):
-            delay = spin * hop // self.spins
-            whole = extended(delayed(wave, delay), -(samples + delay + hop) % GRAIN)
-            total += self._sample(whole, noise, step_done)[:, delay : delay + samples]
+    def _averaged(
+        self, wave: Tensor, start: int, seed: int, step_done: Callable[[], None]
+    ) -> Tensor:
+        """Enhance levelled (B, samples) by the mean of walks on other grids and at other speeds."""
+        noise, hop, total = FrameNoise(seed), self.spectrogram.hop, torch.zeros_like(wave)
+        for spin in spins_of(self.spins, hop):
+            turned = spin.apply(wave)
+            whole = extended(turned, -(turned.shape[1] + hop) % GRAIN)
+            noise.first = spin.place(start) // hop
+            out = self._sample(whole, noise, step_done)[:, : turned.shape[1]]
+            total += spin.undo(out, wave.shape[1])
         return total / self.spins
 
     @torch.no_grad()
@@ -231,7 +241,8 @@ class Enhancer:
         for step in self.sampler.iterate(self.denoiser, self.sde, y, generator=noise):
             x0_hat = step.x0_hat
             step_done()
-        return self.spectrogram.inverse(x0_hat, wave.shape[1]).cpu()
+        left = 10 ** (-self.limit * self.spectrogram.exponent / 20)  # of r
+        return self.spectrogram.inverse(x0_hat.lerp(y, left), wave.shape[1]).cpu()
 
 
 def enhance_file(
@@ -273,24 +284,3 @@ def _device_of(denoiser: Denoiser) -> torch.device:
     parameters = denoiser.parameters() if isinstance(denoiser, torch.nn.Module) else iter(())
     first = next(parameters, None)
     return torch.device("cpu") if first is None else first.device
-
-
-def _as_channels(noisy: Audio) -> Tensor:
-    """Copy audio to (channels, T), float32, on the CPU; ValueError if it is no audio."""
-    wave = noisy.detach().cpu() if isinstance(noisy, Tensor) else torch.from_numpy(noisy.copy())
-    if not wave.is_floating_point():
-        raise ValueError(
-            f"noisy is {noisy.dtype}, expected floats in -1 ... 1: divide int16 by 32768"
-        )
-    if wave.ndim not in (1, 2) or wave.numel() == 0:
-        raise ValueError(
-            f"noisy has shape {tuple(wave.shape)}, expected (samples,) or (channels, samples) "
-            "with at least one sample"
-        )
-    if wave.ndim == 2 and wave.shape[0] > max(256, wave.shape[1]):
-        raise ValueError(
-            f"noisy has shape {tuple(wave.shape)}, expected (channels, samples): transpose it"
-        )
-    wave = wave.reshape(-1, wave.shape[-1]).float()
-    check_samples(wave, "noisy")
-    return wave

@@ -39,7 +39,7 @@ FULL, PC_FULL = replace(recipes.FAST, steps=16), recipes.PREDICTOR_CORRECTOR  # 
 FAST, PC_FAST = recipes.FAST, replace(PC_FULL, steps=8)  # 15 and 16 calls
 PC_SPINS = 4
 SPUN, PC_SPUN = recipes.SAMPLER, replace(PC_FULL, steps=1)  # 8 × 1 and 4 × 2 calls
-OURS = name_of(SPUN, recipes.SPINS)
+OURS = name_of(SPUN, recipes.SPINS, recipes.LIMIT)
 """The default of the Enhancer: what the claims are about."""
 
 CLAIMED = ("matched", "unseen")
@@ -96,17 +96,13 @@ def command_for(checkpoint: str | Path) -> str:
 
 
 def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[System, ...]:
-    """Baselines, then EDM and PC at the nearest numbers of calls: averages first, then one walk.
+    """Baselines, then EDM and PC at the nearest numbers of calls: the default first.
 
     Chapter: 14 EDM against PC, hands on.
     """
-    ours = [
-        trained(checkpoint, sampler, device=device, spins=spins)
-        for sampler, spins in (
-            (SPUN, recipes.SPINS), (PC_SPUN, PC_SPINS),
-            (FAST, 1), (PC_FAST, 1), (FULL, 1), (PC_FULL, 1),
-        )
-    ]  # fmt: skip
+    averaged = [(SPUN, recipes.SPINS, recipes.LIMIT), (SPUN, recipes.SPINS), (PC_SPUN, PC_SPINS)]
+    single = [(sampler,) for sampler in (FAST, PC_FAST, FULL, PC_FULL)]
+    ours = [trained(checkpoint, *how, device=device) for how in (*averaged, *single)]
     return (*BASELINES, *ours)
 
 

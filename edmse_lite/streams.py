@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -30,12 +31,13 @@ def rate_ratio(sample_rate: int) -> Fraction:
     denominator up to 500 is off by less than 4 in a million: no ear and no model can tell.
 
     Raises:
-        ValueError: a rate below 1 kHz.
+        ValueError: a rate below 1 kHz, or what is no number.
 
     Chapter: 1.
     """
-    if not sample_rate >= LOWEST_RATE:
-        raise ValueError(f"sample_rate={sample_rate} must be at least {LOWEST_RATE} Hz")
+    number = isinstance(sample_rate, Real) and LOWEST_RATE <= sample_rate < math.inf
+    if not number:
+        raise ValueError(f"sample_rate={sample_rate!r} must be a number, at least {LOWEST_RATE} Hz")
     return Fraction(int(sample_rate), SAMPLE_RATE).limit_denominator(500)
 
 

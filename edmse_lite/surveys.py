@@ -66,7 +66,7 @@ def systems(name: str, folder: str | Path, seed: int = 0) -> tuple[System, ...]:
         samplers[name + PC_60] = PAPERS_PC
     words = f"{type(recipe.sde).__name__} stiffness={getattr(recipe.sde, 'stiffness', 0):g}"
     return tuple(
-        replace(trained(folder, sampler, title), schedule=words)
+        replace(trained(folder, sampler, name=title), schedule=words)
         for title, sampler in samplers.items()
     )
 

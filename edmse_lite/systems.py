@@ -5,6 +5,7 @@ Chapter: 1 A noisy recording, enhanced; 14 EDM against PC, hands on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from .preconditioning import CHOICES, Preconditioning
 from .samplers import EDM, PC
 from .sdes import VE
 from .spectrograms import SAMPLE_RATE
+from .spins import SPEEDS
 
 HASH_DIGITS = 12
 """Digits of a SHA-256 that a table shows."""
@@ -65,7 +67,8 @@ class Trained:
         checkpoint: name or folder.
         sampler: walks down the noise.
         device: where it runs.
-        spins: walks to average, each on another frame grid.
+        spins: walks to average.
+        limit: attenuation limit, dB.
 
     Chapter: 3.
     """
@@ -74,16 +77,19 @@ class Trained:
     sampler: EDM | PC
     device: str = "cpu"
     spins: int = 1
+    limit: float = math.inf
 
     def __call__(self, noisy: Tensor, seed: int) -> Tensor:
         """Enhance (T,) to (T,) by the library's own :class:`edmse_lite.enhancement.Enhancer`."""
-        enhancer = _enhancer(self.checkpoint, self.sampler, self.device, self.spins)
+        enhancer = _enhancer(self.checkpoint, self.sampler, self.device, self.spins, self.limit)
         return enhancer(noisy, SAMPLE_RATE, seed)
 
 
 @cache
-def _enhancer(checkpoint: str, sampler: EDM | PC, device: str, spins: int) -> Enhancer:
-    return Enhancer.from_pretrained(checkpoint, sampler, device, spins)
+def _enhancer(
+    checkpoint: str, sampler: EDM | PC, device: str, spins: int, limit: float
+) -> Enhancer:
+    return Enhancer.from_pretrained(checkpoint, sampler, device, spins, limit)
 
 
 def noisy(wave: Tensor, seed: int) -> Tensor:
@@ -122,15 +128,16 @@ def describe(sampler: EDM | PC) -> str:
     return f"PC {moves} t_eps={sampler.t_eps:g} last={sampler.last}"
 
 
-def name_of(sampler: EDM | PC, spins: int = 1) -> str:
-    """Name of a sampler in tables: ``EDM, 8 steps``, or ``EDM, 8 × 2 steps`` for eight walks.
+def name_of(sampler: EDM | PC, spins: int = 1, limit: float = math.inf) -> str:
+    """Name in tables: ``EDM, 8 steps``, or ``EDM, 8 × 2 steps, 60 dB`` for eight walks to a limit.
 
     Chapter: 14.
     """
-    kind = type(sampler).__name__
-    if spins == 1:
-        return f"{kind}, {sampler.steps} steps"
-    return f"{kind}, {spins} × {sampler.steps} step{'s' * (sampler.steps > 1)}"
+    walks = f"{spins} × " if spins > 1 else ""
+    steps = f"{sampler.steps} step{'s' * (sampler.steps > 1)}"
+    return f"{type(sampler).__name__}, {walks}{steps}" + (
+        f", {limit:g} dB" if limit < math.inf else ""
+    )
 
 
 def name_preconditioning(chosen: Preconditioning) -> str:
@@ -144,17 +151,28 @@ def name_preconditioning(chosen: Preconditioning) -> str:
     return " ".join(f"{name}={column}" for name, column in columns.items())
 
 
+def _of_spins(spins: int) -> str:
+    speeds = ",".join(f"{float(speed):g}" for speed in SPEEDS)
+    return f" spins={spins} speeds={speeds}" if spins > 1 else ""
+
+
 def trained(
-    checkpoint: str | Path, sampler: EDM | PC, name: str = "", device: str = "cpu", spins: int = 1
+    checkpoint: str | Path,
+    sampler: EDM | PC,
+    spins: int = 1,
+    limit: float = math.inf,
+    name: str = "",
+    device: str = "cpu",
 ) -> System:
     """System of a checkpoint with a sampler.
 
     Args:
         checkpoint: name or folder.
         sampler: walks down the noise.
+        spins: walks to average.
+        limit: attenuation limit, dB.
         name: in tables; default for example ``EDM, 8 steps``, or ``EDM, 8 × 2 steps``.
         device: where it runs.
-        spins: walks to average, each on another frame grid.
 
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
@@ -162,13 +180,14 @@ def trained(
     Chapter: 14.
     """
     found = checkpoints.load(checkpoint)
+    after = _of_spins(spins) + f" limit={limit:g}" * (limit < math.inf)
     return System(
-        name or name_of(sampler, spins),
-        Trained(str(checkpoint), sampler, device, spins),
+        name or name_of(sampler, spins, limit),
+        Trained(str(checkpoint), sampler, device, spins, limit),
         found.sha256[:HASH_DIGITS],
         type(found.model.sde).__name__,
         name_preconditioning(found.model.preconditioning),
-        describe(sampler) + (f" spins={spins}" if spins > 1 else ""),
+        describe(sampler) + after,
         sampler.steps,
         spins * count_calls(sampler),
     )

@@ -39,7 +39,9 @@ def main() -> int:
         with TemporaryDirectory() as place:
             folders = [as_now(run, Path(place)) for run in args.runs]
             found = [
-                systems.trained(folder, recipes.SAMPLER, folder.name, spins=recipes.SPINS)
+                systems.trained(
+                    folder, recipes.SAMPLER, recipes.SPINS, recipes.LIMIT, folder.name
+                )
                 for folder in folders
             ]
             studies.evaluate(studies.jobs(found, sets), args.out, workers=args.workers)

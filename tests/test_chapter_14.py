@@ -135,8 +135,8 @@ def test_points_are_means_over_whole_seeds(checkpoint: Path, tmp_path: Path) -> 
     rows = curves.load(tmp_path).rows
     found = curves.points(rows)
     assert [(p.name, p.nfe) for p in found if p.walk == "default"] == [
-        ("EDM, 1 steps", 1), ("EDM, 2 steps", 3), ("EDM, 3 steps", 5), ("EDM, 4 steps", 7),
-        ("PC, 1 steps", 2),
+        ("EDM, 1 step", 1), ("EDM, 2 steps", 3), ("EDM, 3 steps", 5), ("EDM, 4 steps", 7),
+        ("PC, 1 step", 2),
     ]  # fmt: skip
     assert {p.seeds for p in found} == {(0, 1)} and all(len(p.rows) == 4 for p in found)
     some = [row for row in rows if row.system == "EDM, 2 steps"]
@@ -145,7 +145,7 @@ def test_points_are_means_over_whole_seeds(checkpoint: Path, tmp_path: Path) -> 
     assert "PC, whole walk" in races.curve(found, "si_sdr")
     lost = next(row for row in rows if row.system == "EDM, 2 steps" and row.seed == 1)
     again = {p.name: p.seeds for p in curves.points([row for row in rows if row != lost])}
-    assert again["EDM, 2 steps"] == (0,) and again["EDM, 1 steps"] == (0, 1)
+    assert again["EDM, 2 steps"] == (0,) and again["EDM, 1 step"] == (0, 1)
 
 
 @pytest.mark.usefixtures("small")

@@ -96,7 +96,10 @@ def test_a_folder_is_enhanced(here: Path, model: str, capsys: pytest.CaptureFixt
     )
     assert last == "edmse: error: 1 of 4 files were not enhanced: bad.wav"
     Path("in/bad.wav").unlink()
+    Path("in/Old.AIFF").touch()
+    capsys.readouterr()
     assert enhance(model, "in", "in/out") == 0
+    assert "edmse: left out: in/Old.AIFF — convert it to one of .wav" in capsys.readouterr().err
     assert enhance(model, "in", "in/out") == 0  # what is already there is no input
     assert not Path("in/out/out").exists()
 
@@ -203,6 +206,8 @@ ENHANCE = "enhance noisy.wav clean.wav"
 OPTIONS = {
     f"{ENHANCE} --steps 0": "steps=0 must be a whole number >= 1",
     f"{ENHANCE} --spins 0": "--spins 0 must be 1 ... 256",
+    f"{ENHANCE} --limit 0": "--limit 0 must be above 0 dB",
+    f"{ENHANCE} --limit nan": "--limit nan must be above 0 dB",
     f"{ENHANCE} --churn -1": "s_churn=-1.0 must be >= 0",
     f"{ENHANCE} --churn nan": "s_churn=nan must be >= 0",
     f"{ENHANCE} --sampler pc --churn 1": "--churn belongs to --sampler edm",
@@ -217,6 +222,9 @@ OPTIONS = {
     "evaluate --size 3": "--size and --minutes belong to --curve",
     "evaluate --curve --standard": "--curve and --standard are two studies",
     "evaluate --standard --pairs .": "--standard and --curve have their own recordings",
+    "evaluate --standard --steps 4": "--standard and --curve have their own samplers",
+    "evaluate --curve --sampler pc": "--standard and --curve have their own samplers",
+    "evaluate --standard --limit 20": "--standard and --curve have their own samplers",
     "evaluate --out none/rows.csv": "--out none/rows.csv: no such folder",
 }
 
@@ -393,33 +401,6 @@ def test_an_unknown_set_is_named(here: Path, capfd) -> None:
     assert one_line(capfd).startswith("--sets none: no such set")
 
 
-def test_a_model_is_trained(here: Path, capfd, monkeypatch) -> None:
-    """The command hands its settings on, shows progress and names what goes wrong."""
-    from edmse_lite import runs, training
-
-    seen = {}
-
-    def train(recipe, folder, device, warm_start, command, **how):
-        seen.update(vars(recipe.training), folder=folder, command=command)
-        yield training.Progress(1, 0.5, 1.0, 0.1, {})
-        yield training.Progress(2, 0.25, 1.0, 0.1, {"pesq": 1.5})
-        raise training.TrainingError("loss is nan at step 3")
-
-    monkeypatch.setattr(runs, "train", train)
-    arguments = ["train", "compact", "--out", "run", "--steps", "7", "--batch", "3"]
-    assert main([*arguments, "--device", "cpu"]) == 2
-    assert (seen["steps"], seen["batch_size"], seen["folder"]) == (7, 3, Path("run"))
-    assert seen["command"] == "edmse train compact --out run --steps 7 --batch 3 --device cpu"
-    printed = capfd.readouterr()
-    assert "step 2: pesq 1.500" in printed.out
-    assert printed.err.endswith("edmse: error: loss is nan at step 3\n")
-
-
-def test_a_run_needs_a_folder(here: Path, capfd) -> None:
-    assert main(["train", "compact", "--out", "noisy.wav", "--device", "cpu"]) == 2
-    assert one_line(capfd) == "--out noisy.wav: is a file — give a folder"
-
-
 def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypatch) -> None:
     from edmse_lite import studies
 
@@ -435,6 +416,7 @@ def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypa
     assert main(other) == 0
     both = Path("rows.csv").read_text().splitlines()
     assert set(first) <= set(both) and len(both) == 1 + 3 * 3  # noisy, and two models
+    assert len(capfd.readouterr().out.splitlines()) == 3  # of this model
 
 
 def test_scores_are_not_those_of_other_recordings(

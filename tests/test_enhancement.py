@@ -209,7 +209,11 @@ BAD = {
     "NaN": (torch.tensor([0.0, math.nan]), 16_000, "1 NaN or infinite"),
     "infinite": (torch.tensor([0.0, math.inf]), 16_000, "1 NaN or infinite"),
     "huge": (torch.tensor([0.0, 1e9]), 16_000, "expected -1 to 1"),
-    "rate": (torch.zeros(9), 0, "sample_rate=0 must be at least"),
+    "rate": (torch.zeros(9), 0, "sample_rate=0 must be a number, at least 1000 Hz"),
+    "rate in words": (torch.zeros(9), "16k", "sample_rate='16k' must be a number"),
+    "no rate": (torch.zeros(9), math.nan, "sample_rate=nan must be a number"),
+    "list": ([0.0] * 9, 16_000, "noisy is a list, expected a tensor or a numpy array"),
+    "nothing": (None, 16_000, "noisy is a NoneType"),
 }
 
 

@@ -14,6 +14,7 @@ from edmse_lite import grids, pages
 from edmse_lite.metrics import si_sdr
 from edmse_lite.mixing import mix
 from edmse_lite.spectrograms import level
+from edmse_lite.spins import spins
 from edmse_lite.streams import awake, extended
 
 LAB = ROOT / "book" / "_static" / "lab"
@@ -24,11 +25,11 @@ def by_node(expression: str, **values: object) -> Any:
     """Return the JSON of a JavaScript expression that sees the lab's modules as m."""
     node = shutil.which("node")
     assert node, "node is missing: it runs the lab's numbers"
-    names = ("stft", "samplers", "mixing", "enhance")
+    names = ("stft", "samplers", "mixing", "spins", "enhance")
     lines = [
         f"import * as {name} from {json.dumps((LAB / f'{name}.mjs').as_uri())};" for name in names
     ]
-    lines += ["const m = {...stft, ...samplers, ...mixing, ...enhance};"]
+    lines += ["const m = {...stft, ...samplers, ...mixing, ...spins, ...enhance};"]
     lines += ["const given = JSON.parse((await import('fs')).readFileSync(0, 'utf8'));"]
     lines += [f"console.log(JSON.stringify(await (async () => {expression})()));"]
     found = subprocess.run(
@@ -142,6 +143,23 @@ def test_diffusion_noise_is_unit_complex_and_belongs_to_its_seed() -> None:
 
 
 # Samplers
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_sounds_are_played_to_the_network_as_the_library_plays_them(count: int) -> None:
+    wave = voice_like(0.2)
+    found = by_node(
+        """{ const wave = Float64Array.from(given.wave);
+        return m.spinsOf(given.count, 256).map((turn) => {
+            const there = turn.apply(wave);
+            return [[...there], [...turn.undo(there, wave.length)]]; }); }""",
+        wave=wave.tolist(), count=count,
+    )  # fmt: skip
+    assert len(found) == count
+    for spin, (there, back) in zip(spins(count, 256), found, strict=True):
+        expected = spin.apply(wave[None].float())
+        for values, truth in ((there, expected), (back, spin.undo(expected, len(wave)))):
+            torch.testing.assert_close(torch.tensor(values), truth[0], rtol=0, atol=1e-6)
 
 
 class Shared:

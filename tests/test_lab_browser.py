@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ import torch
 from axe_playwright_python.base import AXE_FILE_PATH
 from browser import FLAGS, candidates, served
 from conftest import ROOT
-from test_lab import LAB, Shared, planes, voice_like
+from test_lab import LAB, planes, voice_like
 
 import edmse_lite as se
 from edmse_lite import grids
 from edmse_lite.metrics import si_sdr
 from edmse_lite.mixing import mix
 from edmse_lite.spectrograms import level
-from edmse_lite.streams import awake
+from edmse_lite.streams import FrameNoise, awake
 
 VENDOR = ROOT / "book" / "_static" / "vendor" / "onnxruntime"
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
@@ -244,20 +245,34 @@ def test_on_a_phone_whose_connection_comes_late_and_goes_early(visit) -> None:
     assert not page.faults
 
 
-@pytest.mark.parametrize("spins", [1, 2])
-def test_the_whole_enhancement_is_the_library_s(loaded, spins: int) -> None:
+class Noted(FrameNoise):
+    """Diffusion noise that keeps what it gave, to hand it to the other side."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.given: list[torch.Tensor] = []
+
+    def __call__(self, like: torch.Tensor) -> torch.Tensor:
+        self.given.append(super().__call__(like))
+        return self.given[-1]
+
+
+@pytest.mark.parametrize(("spins", "limit"), [(1, math.inf), (2, 40.0)])
+def test_the_whole_enhancement_is_the_library_s(loaded, monkeypatch, spins, limit) -> None:
     """Same sound, same diffusion noise: the same result as the Enhancer's."""
     clean = voice_like(1.0, torch.float32)
     wave = mix(clean, 0.05 * torch.randn(16_000), 5.0)
     sampler = se.EDM(2, grid=grids.rho(0.1, 1.5))
-    enhancer = se.Enhancer.from_pretrained("compact", sampler, "cpu", spins)
+    enhancer = se.Enhancer.from_pretrained("compact", sampler, "cpu", spins, limit)
     settings = {"sampler": "edm", "steps": 2, "sigmaMin": 0.1, "sigmaMax": 1.5, "rho": 7}
-    frames = enhancer.spectrogram.frames(16_000 + (-(16_000 + 256) % 4096))  # 128 samples spare
-    noise = Shared((1, 1, 256, frames), 3 * spins)
+    noise = Noted()
     scale = level(wave)
-    expected = enhancer._averaged(wave[None] / scale, noise, lambda: None)[0]
+    monkeypatch.setattr("edmse_lite.enhancement.FrameNoise", lambda seed: noise)
+    expected = enhancer._averaged(wave[None] / scale, 0, 0, lambda: None)[0]
     expected = expected * scale * awake(wave[None])[0]
     settings["spins"] = spins
+    if limit < math.inf:
+        settings["limit"] = limit
     found = loaded.evaluate(
         """async ([wave, settings, noise]) => {
         const { loaded, manifest } = document.querySelector("[data-edmse-lab]").lab;
@@ -267,7 +282,7 @@ def test_the_whole_enhancement_is_the_library_s(loaded, spins: int) -> None:
         let used = 0; const draw = () => () => Float64Array.from(noise[used++]);
         const options = { score: manifest.score, settings, draw };
         return [...await enhance(Float32Array.from(wave), networkOf(session), options)]; }""",
-        [wave.tolist(), settings, [planes(z) for z in noise.draws]],
+        [wave.tolist(), settings, [planes(z) for z in noise.given]],
     )  # fmt: skip
     error = (torch.tensor(found) - expected).abs().max() / expected.abs().max()
     assert float(error) < 1e-3

@@ -192,7 +192,7 @@ def test_samplers_and_preconditionings_have_names() -> None:
 def test_the_plan_is_the_table_that_was_promised(checkpoint: Path) -> None:
     work = evaluation.plan(checkpoint, size=1)
     first = [job for job in work if job.seed == 0 and job.evaluation_set in evaluation.SETS]
-    assert len(first) == 9 * 4
+    assert len(first) == 10 * 4
     seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == evaluation.OURS}
     assert {("matched", 2), ("unseen", 1)} <= seeds and ("unseen-voice", 1) not in seeds
     cleaner = {job.system.name for job in work if job.evaluation_set == "clean-20dB"}
@@ -281,7 +281,7 @@ def test_which_rows_are_confirmed_depends_on_the_weights_alone(
     first = asked.copy()
     asked.clear()
     confirmation.confirm(results, checkpoint, sets=1)
-    assert asked == first and len(first) == 9
+    assert asked == first and len(first) == 10
 
 
 @pytest.mark.usefixtures("small")

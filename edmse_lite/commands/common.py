@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,21 @@ def complain(message: str) -> None:
     print(f"edmse: error: {' '.join(message.split())}", file=sys.stderr)
 
 
+def reason(error: Exception) -> str:
+    """What an error says; one of the system names its file first, and not its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    return str(error)
+
+
+def check_place(place: str | None) -> None:
+    """Raise if a corpus that should lie on this machine does not exist."""
+    if place is not None and "://" not in place and not Path(place).exists():
+        raise CommandError(
+            f"--corpus {place}: does not exist — give a manifest, a folder of pairs, or shards"
+        )
+
+
 def sampler_of(args: Namespace) -> Sampler | None:
     """Return the sampler that the options ask for; None is the default, which may average."""
     from edmse_lite import recipes
@@ -34,6 +50,8 @@ def sampler_of(args: Namespace) -> Sampler | None:
         raise CommandError("--churn belongs to --sampler edm — leave it out")
     if args.spins is not None and not 1 <= args.spins <= 256:
         raise CommandError(f"--spins {args.spins} must be 1 ... 256, the samples of a hop")
+    if args.limit is not None and not args.limit > 0:
+        raise CommandError(f"--limit {args.limit:g} must be above 0 dB; inf is no limit")
     sampler = recipes.SAMPLER if args.sampler == "edm" else recipes.PREDICTOR_CORRECTOR
     given = {"steps": args.steps, "s_churn": args.churn}
     if args.sampler == "edm" and not any(value is not None for value in given.values()):
@@ -52,7 +70,8 @@ def load(args: Namespace, sampler: Sampler | None) -> Enhancer:
     if not 0 <= args.seed < 2**64:
         raise CommandError(f"--seed {args.seed} must be a whole number from 0 to 2^64 - 1")
     try:
-        return Enhancer.from_pretrained(args.model, sampler, device_of(args.device), args.spins)
+        device = device_of(args.device)
+        return Enhancer.from_pretrained(args.model, sampler, device, args.spins, args.limit)
     except (CheckpointError, ValueError) as error:
         raise CommandError(str(error)) from None
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import FAILED, CommandError, check_sets, complain
+from .common import FAILED, CommandError, check_sets, complain, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edmse_lite.voicebank import Progress
 
 INTERRUPTED = 130  # exit code
+
 
 def corpus(args: Namespace) -> int:
     """Print what the bundled corpus holds, or write evaluation sets as folders of wav files."""
@@ -91,7 +92,7 @@ def get(args: Namespace) -> int:
         for name, facts in archives.recorded(folder).items():
             print(f"{facts['sha256']}  {name}")
     except (DownloadError, ValueError, OSError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     except KeyboardInterrupt:
         complain("interrupted; run the same command again, it goes on from there")
         return INTERRUPTED
@@ -158,7 +159,7 @@ def check(args: Namespace) -> int:
         for pair in pairs:
             good, seconds = good + 1, seconds + len(pair.clean) / 16_000
     except (ShardError, ValueError, OSError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     for fault in faults:
         print(fault)
     print(f"{args.folder}: {good} good pairs, {seconds / 60:.1f} minutes")
@@ -183,7 +184,7 @@ def pack(args: Namespace) -> int:
                 lambda pair: bar.update(),
             )  # fmt: skip
     except (shards.ShardError, ValueError, OSError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     count = f"{len(made)} shard" + "s" * (len(made) > 1)
     megabytes = sum(each.bytes for each in made) / 1e6
     pairs = sum(each.pairs for each in made)

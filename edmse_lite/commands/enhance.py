@@ -5,6 +5,7 @@ Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def _enhanced(enhancer: Enhancer, source: Path, target: Path, args: Namespace) -
 
 def _files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Return inputs and their outputs; the folder of the outputs is made."""
-    from edmse_lite.corpora import AUDIO_SUFFIXES
+    from edmse_lite.corpora import AUDIO_SUFFIXES, OTHER_SUFFIXES
 
     if not source.is_dir():
         return [(source, target / source.name if target.is_dir() else target)]
@@ -74,8 +75,11 @@ def _files(source: Path, target: Path) -> list[tuple[Path, Path]]:
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
         and target.resolve() not in path.resolve().parents
     )  # fmt: skip
+    kinds = ", ".join(AUDIO_SUFFIXES)
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() in OTHER_SUFFIXES:
+            print(f"edmse: left out: {path} — convert it to one of {kinds}", file=sys.stderr)
     if not found:
-        kinds = ", ".join(AUDIO_SUFFIXES)
         raise CommandError(f"{source}: holds no audio — expected files ending in {kinds}")
     try:
         target.mkdir(exist_ok=True)

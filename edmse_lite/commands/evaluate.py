@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import CommandError, check_sets, device_of, sampler_of
+from .common import CommandError, check_sets, device_of, reason, sampler_of
 
 if TYPE_CHECKING:
     from edmse_lite.corpora import Pair
@@ -41,12 +41,12 @@ def evaluate(args: Namespace) -> int:
                 jobs, args.out, workers=args.workers, progress=lambda row: bar.update(), keep=True
             )
     except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from None
-    print(f"{'set':14} {'system':16} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
+        raise CommandError(reason(error)) from None
+    print(f"{'set':14} {'system':22} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
     for name, system in dict.fromkeys((row.evaluation_set, row.system) for row in rows):
         some = [row for row in rows if (row.evaluation_set, row.system) == (name, system)]
         cells = [_mean(some, score) for score in ("pesq", "estoi", "si_sdr")]
-        print(f"{name:14} {system:16} " + " ".join(f"{cell:>22}" for cell in cells))
+        print(f"{name:14} {system:22} " + " ".join(f"{cell:>22}" for cell in cells))
     return 0
 
 
@@ -61,6 +61,9 @@ def _check(args: Namespace) -> None:
         raise CommandError("--curve and --standard are two studies — choose one")
     if (whole or args.curve) and args.pairs:
         raise CommandError("--standard and --curve have their own recordings — leave --pairs out")
+    usual = {args.steps, args.churn, args.spins, args.limit} == {None} and args.sampler == "edm"
+    if (whole or args.curve) and not usual:
+        raise CommandError("--standard and --curve have their own samplers — leave yours out")
     if not args.curve and (args.size is not None or args.minutes != math.inf):
         raise CommandError("--size and --minutes belong to --curve — leave them out")
     if args.out and not (whole or args.curve):
@@ -84,7 +87,7 @@ def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
     try:
         return {args.pairs.resolve().name: folder_pairs(args.pairs, args.bad, tell)}
     except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
 
 
 def _systems(args: Namespace) -> list[System]:
@@ -94,8 +97,11 @@ def _systems(args: Namespace) -> list[System]:
         levels = checkpoints.load(args.model).model.sigma_range
         asked = sampler_of(args)
         sampler = recipes.fitted(asked, levels)
-        spins = args.spins or recipes.spins_of(asked, sampler)
-        ours = systems.trained(args.model, sampler, device=device_of(args.device), spins=spins)
+        usual = recipes.averages(asked, sampler)
+        spins = args.spins or (recipes.SPINS if usual else 1)
+        limit = args.limit or (recipes.LIMIT if usual else math.inf)
+        device = device_of(args.device)
+        ours = systems.trained(args.model, sampler, spins, limit, device=device)
     except checkpoints.CheckpointError as error:
         raise CommandError(str(error)) from None
     others = systems.BASELINES if args.baselines else [systems.NOISY]
@@ -118,7 +124,7 @@ def _evaluate_all(args: Namespace) -> int:
             )  # fmt: skip
         print(path, path.with_suffix(".json"), cards.write_card(args.model, out), sep="\n")
     except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     return 0
 
 
@@ -136,7 +142,7 @@ def _curve(args: Namespace) -> int:
                 progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
             )  # fmt: skip
     except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     print(path, path.with_suffix(".json"), sep="\n")
     return 0
 

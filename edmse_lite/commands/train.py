@@ -5,17 +5,23 @@ Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import FAILED, CommandError, device_of
+from .common import FAILED, CommandError, check_place, device_of, reason
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from edmse_lite.parallel import Alone, Plan
     from edmse_lite.recipes import Recipe
+    from edmse_lite.training import Progress
 
 
 def train(args: Namespace) -> int:
@@ -36,13 +42,14 @@ def train(args: Namespace) -> int:
         out = args.out or Path("runs") / args.name
         if out.exists() and not out.is_dir():  # before the corpus is read, which takes a while
             raise CommandError(f"--out {out}: is a file — give a folder")
+        check_place(args.corpus)
         team = join(device)
         (_profile if args.profile else _run)(args, recipe, out, team, plan)
         team.leave()
     except (training.TrainingError, checkpoints.CheckpointError, ValueError, OSError) as error:
         if team is not None and not team.first:  # the first process says it
             return FAILED
-        raise CommandError(str(error)) from None
+        raise CommandError(reason(error)) from None
     return 0
 
 
@@ -51,17 +58,57 @@ def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) ->
 
     from edmse_lite import runs
 
-    run = runs.train(
-        recipe, out, team.device, args.warm_start, args.command_line, **_how(args, team, plan)
+    how = _how(args, team, plan)
+    trainer = runs.start(
+        recipe, out, team.device, args.warm_start, command=args.command_line, **how
     )
-    total = recipe.training.steps
-    with tqdm(total=total, unit="step", dynamic_ncols=True, disable=not team.first) as bar:
-        for progress in run:
-            bar.update(progress.step - bar.n)
-            bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
-            if progress.validation and team.first:
-                scores = (f"{name} {value:.3f}" for name, value in progress.validation.items())
-                bar.write(f"step {progress.step}: {', '.join(scores)}")
+    trainer.resume()
+    total, said = recipe.training.steps, how["tell"]
+    if trainer.step == total:
+        said(f"{out}: has all of its {total} steps; train another folder: --out FOLDER")
+        return
+    bar = tqdm(
+        total=total, initial=trainer.step, unit="step", dynamic_ncols=True, disable=not team.first
+    )
+    with bar, _stopping(alone=team.size == 1) as asked:
+        for progress in trainer.run():
+            _show(bar, progress)
+            if asked:
+                break
+    if trainer.step < total:
+        trainer.save()
+        said(f"{out}: saved at step {trainer.step}; the same command goes on from there")
+        raise KeyboardInterrupt
+    said(f"{out}: holds the model; hear it: edmse enhance noisy.wav clean.wav --model {out}")
+
+
+def _show(bar: tqdm, progress: Progress) -> None:
+    bar.update(progress.step - bar.n)
+    bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+    if progress.validation and not bar.disable:
+        scores = (f"{name} {value:.3f}" for name, value in progress.validation.items())
+        bar.write(f"step {progress.step}: {', '.join(scores)}")
+
+
+@contextmanager
+def _stopping(alone: bool) -> Iterator[list[int]]:
+    """List the signals that ask to stop, once; a second one stops at once.
+
+    One process of several stops at once: the others would wait for it.
+    """
+    asked: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        if asked or not alone:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {each: signal.signal(each, hear) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _profile(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) -> None:

@@ -36,7 +36,7 @@ export class Lab {
   get settings() {
     const { view, manifest } = this, near = view.walk.value === "near", steps = Number(view.steps.value);
     const levels = near ? manifest.score.near : FULL;
-    const shared = { sampler: view.sampler.value, steps, spins: Number(view.spins.value) };
+    const shared = { sampler: view.sampler.value, steps, spins: Number(view.spins.value), limit: Number(view.limit.value) };
     if (shared.sampler === "edm") return { ...shared, ...levels, sChurn: Number(view.churn.value) };
     return { ...shared, correctorSteps: 1, snr: Number(view.rCorr.value), tEps: near ? manifest.score.tEps : FULL_T_EPS };
   }
@@ -46,7 +46,7 @@ export class Lab {
     const calls = evaluations(settings), cost = this.perEvaluation ? `, about ${duration(calls * this.perEvaluation)}` : "";
     view.volumeOut.value = `${view.volume.value > 0 ? "+" : ""}${dB(Number(view.volume.value))}`;
     view.snrOut.value = dB(Number(view.snr.value));
-    view.stepsOut.value = `${settings.steps}${settings.spins > 1 ? ` on each of ${settings.spins} grids` : ""}, which ${calls === 1 ? "is one evaluation" : `are ${calls} evaluations`} of the network${cost}`;
+    view.stepsOut.value = `${settings.steps}${settings.spins > 1 ? ` in each of ${settings.spins} walks` : ""}, which ${calls === 1 ? "is one evaluation" : `are ${calls} evaluations`} of the network${cost}`;
     view.rCorrOut.value = Number(view.rCorr.value).toFixed(2);
     view.churnField.hidden = settings.sampler !== "edm";
     view.rCorrField.hidden = settings.sampler !== "pc";
@@ -67,7 +67,7 @@ export class Lab {
   #wire() {
     const { view } = this;
     this.#open();
-    for (const control of [view.useClip, view.useFile, view.useMicrophone, view.speech, view.noise, view.snr, view.volume, view.sampler, view.steps, view.spins, view.walk, view.churn, view.rCorr, view.seed]) {
+    for (const control of [view.useClip, view.useFile, view.useMicrophone, view.speech, view.noise, view.snr, view.volume, view.sampler, view.steps, view.spins, view.limit, view.walk, view.churn, view.rCorr, view.seed]) {
       control.addEventListener("input", () => this.#describe());
     }
     view.go.addEventListener("click", () => this.run());

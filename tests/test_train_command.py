@@ -1,0 +1,122 @@
+"""`edmse train`: what it hands on, says and keeps when it ends, is stopped or fails."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from small_run import RECIPE, small_mixer
+
+from edmse_lite import checkpoints, recipes, runs
+from edmse_lite.cli import main
+from edmse_lite.training import Progress, Trainer, TrainingError
+
+ARGUMENTS = ["train", "compact", "--device", "cpu"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in, and the small recipe, which saves at its end alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(recipes.RECIPES, "compact", RECIPE)
+    monkeypatch.setattr(runs, "evaluation_set", lambda *_: ())
+    mixer = small_mixer()
+    monkeypatch.setattr(runs.Mixer, "bundled", lambda config, device: mixer)
+    rare = recipes.TrainingConfig.__post_init__
+
+    def never(self: recipes.TrainingConfig) -> None:
+        object.__setattr__(self, "save_every", 100)
+        rare(self)
+
+    monkeypatch.setattr(recipes.TrainingConfig, "__post_init__", never)
+    return tmp_path
+
+
+def error_of(capfd: pytest.CaptureFixture) -> list[str]:
+    """Lines that the command printed of itself, without the bar."""
+    return [
+        line.rpartition("\r")[2] for line in capfd.readouterr().err.splitlines()
+        if line.rpartition("\r")[2].startswith("edmse: ")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_stopped_run_is_saved_where_it_stood_and_goes_on(here, capfd, monkeypatch, name) -> None:
+    """The weights at the end are those of a run that nobody stopped."""
+    take_step, at = Trainer.take_step, [3]
+
+    def stopped(self: Trainer) -> tuple[float, float]:
+        if [self.step + 1] == at:
+            at.clear()
+            signal.raise_signal(getattr(signal, name))  # in the midst of a step
+        return take_step(self)
+
+    assert main([*ARGUMENTS, "--out", "whole"]) == 0
+    monkeypatch.setattr(Trainer, "take_step", stopped)
+    assert main([*ARGUMENTS, "--out", "cut"]) == 130
+    assert "edmse: cut: saved at step 3; the same command goes on from there" in error_of(capfd)
+    assert torch.load(here / "cut" / "state.pt", weights_only=True)["step"] == 3
+    assert main([*ARGUMENTS, "--out", "cut"]) == 0
+    assert error_of(capfd)[-1].startswith("edmse: cut: holds the model")
+    whole, cut = (checkpoints.load(here / each) for each in ("whole", "cut"))
+    assert whole.sha256 == cut.sha256
+
+
+def test_a_second_signal_does_not_wait(here, monkeypatch) -> None:
+    def twice(self: Trainer) -> tuple[float, float]:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the step went on")
+
+    monkeypatch.setattr(Trainer, "take_step", twice)
+    before = signal.getsignal(signal.SIGINT)
+    assert main([*ARGUMENTS, "--out", "run"]) == 130
+    assert not (here / "run" / "state.pt").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_run_says_so(here, capfd) -> None:
+    assert main([*ARGUMENTS, "--out", "run"]) == 0
+    error_of(capfd)
+    assert main([*ARGUMENTS, "--out", "run"]) == 0
+    assert error_of(capfd) == [
+        "edmse: run: has all of its 6 steps; train another folder: --out FOLDER"
+    ]
+
+
+def test_settings_are_handed_on_and_faults_are_named(here, capfd, monkeypatch) -> None:
+    seen: dict = {}
+    start = runs.start
+
+    def noted(recipe, folder, *rest, **how):
+        seen.update(vars(recipe.training), folder=folder, command=how["command"])
+        return start(recipe, folder, *rest, **how)
+
+    def some(self: Trainer):
+        yield Progress(1, 0.5, 1.0, 0.1, {})
+        yield Progress(2, 0.25, 1.0, 0.1, {"pesq": 1.5})
+        raise TrainingError("loss is nan at step 3")
+
+    monkeypatch.setattr(runs, "start", noted)
+    monkeypatch.setattr(Trainer, "run", some)
+    assert main([*ARGUMENTS, "--out", "run", "--steps", "7", "--batch", "3"]) == 2
+    assert (seen["steps"], seen["batch_size"], seen["folder"]) == (7, 3, Path("run"))
+    assert seen["command"] == "edmse train compact --device cpu --out run --steps 7 --batch 3"
+    printed = capfd.readouterr()
+    assert "step 2: pesq 1.500" in printed.out
+    assert printed.err.endswith("edmse: error: loss is nan at step 3\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "file"], "--out file: is a file — give a folder"),
+        (["--corpus", "nowhere"], "--corpus nowhere: does not exist — give a manifest, a folder"),
+        (["--out", "file/run"], "file/run: Not a directory"),
+        (["--warm-start", "nowhere"], "nowhere: no such folder; give a folder that `edmse train`"),
+    ],
+)  # fmt: skip
+def test_a_place_that_cannot_be_is_named(here, capfd, options, said) -> None:
+    (here / "file").touch()
+    assert main([*ARGUMENTS, *options]) == 2
+    assert error_of(capfd)[-1].startswith(f"edmse: error: {said}")
