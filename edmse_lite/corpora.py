@@ -23,7 +23,7 @@ SILENT = 1e-4
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 """Suffixes of audio files that a folder is searched for."""
 
-OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".m4a", ".w64", ".webm", ".wma")
+OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".amr", ".au", ".m4a", ".w64", ".webm", ".wma")
 """Suffixes of sound that is left out, and told so."""
 
 

@@ -93,7 +93,8 @@ class Enhancer:
         self.spins = (recipes.SPINS if usual else 1) if spins is None else spins
         self.limit = (recipes.LIMIT if usual else math.inf) if limit is None else limit
         if self.spins not in range(1, self.spectrogram.hop + 1):
-            raise ValueError(f"spins={spins!r} must be 1 ... {self.spectrogram.hop}, a hop's samples")
+            most = self.spectrogram.hop
+            raise ValueError(f"spins={spins!r} must be 1 ... {most}, a hop's samples")
         if not (isinstance(self.limit, Real) and self.limit > 0):
             raise ValueError(f"limit={limit!r} must be above 0 dB; math.inf is none")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)

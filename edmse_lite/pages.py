@@ -274,10 +274,11 @@ class Claim:
         effect = self.effect
         clips = f"{effect.n} clips × {self.seeds} seeds, {effect.clusters} {self.clusters}"
         size = self.sample or clips
+        minutes = f"{self.minutes:.0f}" if self.minutes >= 10 else f"{self.minutes:.2g}"
         lines = [
             f"**Claim.** {self.hypothesis}",
             f"Margin, set before the run: {self.margin:g} {self.unit}",
-            f"Command: `{self.command}`, about {self.minutes:.2g} min on 2 CPU cores",
+            f"Command: `{self.command}`, about {minutes} min on 2 CPU cores",
             f"Effect and 95 % interval: {effect} {self.unit} ({size})",
             f"Verdict: **{self.verdict}**",
         ]
