@@ -20,8 +20,7 @@ from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
 TRAINABLE = (  # recipes.RECIPES
-    "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied",
-    "compact-spread",
+    "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied"
 )  # fmt: skip
 ENHANCE_HELP = """\
 examples:

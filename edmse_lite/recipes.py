@@ -242,20 +242,10 @@ COMPACT_VARIED = replace(
     mixing=replace(COMPACT_REFINED.mixing, formants=0.15, slowest=10),
     training=replace(COMPACT_FOCUSED.training, steps=8_400, seed=4, validate_every=1_050),
 )
-"""Its next 8,400 steps: begins with the weights of :data:`COMPACT_FOCUSED`.
+"""Its last 8,400 steps: begins with the weights of :data:`COMPACT_FOCUSED`.
 
 Formants move apart from the pitch, and noises are played at down to half their speed: more
 voices and more noises than were recorded.
-"""
-
-COMPACT_SPREAD = replace(
-    COMPACT_VARIED,
-    mixing=replace(COMPACT_VARIED.mixing, formants=0.3),
-    training=replace(COMPACT_VARIED.training, steps=6_000, seed=5, validate_every=1_000),
-)
-"""Its last 6,000 steps: begins with the weights of :data:`COMPACT_VARIED`.
-
-Formants move twice as far.
 """
 
 RECIPES = {
@@ -264,6 +254,5 @@ RECIPES = {
     "compact-settled": COMPACT_SETTLED,
     "compact-focused": COMPACT_FOCUSED,
     "compact-varied": COMPACT_VARIED,
-    "compact-spread": COMPACT_SPREAD,
 }
 """What ``edmse train NAME`` knows."""
