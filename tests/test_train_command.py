@@ -54,7 +54,9 @@ def test_a_stopped_run_is_saved_where_it_stood_and_goes_on(here, capfd, monkeypa
     assert main([*ARGUMENTS, "--out", "whole"]) == 0
     monkeypatch.setattr(Trainer, "take_step", stopped)
     assert main([*ARGUMENTS, "--out", "cut"]) == 130
-    assert "edmse: cut: saved at step 3; the same command goes on from there" in error_of(capfd)
+    said = error_of(capfd)
+    assert "edmse: stops after this step, and saves it; once more stops at once" in said
+    assert "edmse: cut: saved at step 3; the same command goes on from there" in said
     assert torch.load(here / "cut" / "state.pt", weights_only=True)["step"] == 3
     assert main([*ARGUMENTS, "--out", "cut"]) == 0
     assert error_of(capfd)[-1].startswith("edmse: cut: holds the model")

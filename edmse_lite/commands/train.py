@@ -5,6 +5,7 @@ Chapter: 1 (A noisy recording, enhanced); the README lists the commands.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from edmse_lite.parallel import Alone, Plan
     from edmse_lite.recipes import Recipe
     from edmse_lite.training import Progress
+
+
+SOON = b"\nedmse: stops after this step, and saves it; once more stops at once\n"
 
 
 def train(args: Namespace) -> int:
@@ -102,6 +106,7 @@ def _stopping(alone: bool) -> Iterator[list[int]]:
         if asked or not alone:
             raise KeyboardInterrupt
         asked.append(number)
+        os.write(2, SOON)  # print could meet a print that the signal interrupted
 
     before = {each: signal.signal(each, hear) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
