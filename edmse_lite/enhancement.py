@@ -89,9 +89,7 @@ class Enhancer:
         self.spectrogram = spectrogram or Spectrogram()
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler, levels)
-        usual = recipes.averages(sampler, self.sampler)
-        self.spins = (recipes.SPINS if usual else 1) if spins is None else spins
-        self.limit = (recipes.LIMIT if usual else math.inf) if limit is None else limit
+        self.spins, self.limit = recipes.averaging(sampler, self.sampler, spins, limit)
         if self.spins not in range(1, self.spectrogram.hop + 1):
             most = self.spectrogram.hop
             raise ValueError(f"spins={spins!r} must be 1 ... {most}, a hop's samples")

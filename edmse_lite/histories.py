@@ -190,7 +190,7 @@ def _stage(folder: Path, record: records.Record, valid: tuple[Pair, ...]) -> Sta
     sound = record["config"]["batch_size"] * record["mixing"]["seconds"]
     seed, hardware = record["config"]["seed"], record["hardware"]
     enhancer = Enhancer.from_pretrained(folder)
-    enhancer.sampler, enhancer.spins = recipes.FAST, 1  # whatever levels its record names
-    enhancer.limit = math.inf
+    # one plain walk, whatever levels its record names
+    enhancer.sampler, enhancer.spins, enhancer.limit = recipes.FAST, 1, math.inf
     final = _means(valid, [torch.as_tensor(enhancer(pair.noisy, 16_000)) for pair in valid])
     return Stage(record["command"], seed, hardware, sound, points, final)

@@ -135,9 +135,8 @@ def name_of(sampler: EDM | PC, spins: int = 1, limit: float = math.inf) -> str:
     """
     walks = f"{spins} × " if spins > 1 else ""
     steps = f"{sampler.steps} step{'s' * (sampler.steps > 1)}"
-    return f"{type(sampler).__name__}, {walks}{steps}" + (
-        f", {limit:g} dB" if limit < math.inf else ""
-    )
+    end = f", {limit:g} dB" if limit < math.inf else ""
+    return f"{type(sampler).__name__}, {walks}{steps}{end}"
 
 
 def name_preconditioning(chosen: Preconditioning) -> str:

@@ -97,9 +97,7 @@ def _systems(args: Namespace) -> list[System]:
         levels = checkpoints.load(args.model).model.sigma_range
         asked = sampler_of(args)
         sampler = recipes.fitted(asked, levels)
-        usual = recipes.averages(asked, sampler)
-        spins = args.spins or (recipes.SPINS if usual else 1)
-        limit = args.limit or (recipes.LIMIT if usual else math.inf)
+        spins, limit = recipes.averaging(asked, sampler, args.spins, args.limit)
         device = device_of(args.device)
         ours = systems.trained(args.model, sampler, spins, limit, device=device)
     except checkpoints.CheckpointError as error:
