@@ -13,14 +13,8 @@ _HOME = {
     "spectrograms": ("Spectrogram", "SAMPLE_RATE", "level"),  # chapter 2
     "corpora": ("Corpus", "Clip", "Pair"),
     "folders": ("folder_pairs",),
-    "mixing": (
-        "Mixer",
-        "MixingConfig",
-        "mix",
-        "evaluation_set",
-        "whole_prompts",
-        "EVALUATION_SETS",
-    ),
+    "mixing": ("Mixer", "MixingConfig", "mix"),
+    "evaluation_sets": ("evaluation_set", "whole_prompts", "EVALUATION_SETS"),
     "metrics": ("METRICS",),  # chapter 3
     "intervals": ("Interval", "mean_interval", "paired_interval", "verdict"),
     "oracles": ("GaussianOracle", "MixtureOracle"),  # chapter 5

@@ -132,7 +132,8 @@ def reading(path: str | Path) -> Iterator[Reader]:
         raise AudioError(f"{path}: cannot be read ({error.strerror}) — check its rights") from None
     except (soundfile.LibsndfileError, RuntimeError, TypeError):
         raise AudioError(
-            f"{path}: is not audio that can be read — expected wav, flac, ogg, opus or mp3"
+            f"{path}: is not audio that can be read — expected wav, flac, ogg, opus or mp3 "
+            f"(from others: ffmpeg -i {path.name} voice.wav)"
         ) from None
     with file:
         if file.frames == 0:

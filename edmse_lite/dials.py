@@ -22,6 +22,7 @@ from torch import Tensor
 from . import figures
 from .processes import SDE
 from .sdes import OUVE, OUVP, RichterOUVE
+from .widgets import shown_as
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ class Dials:
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        return {**data, "text/html": self.html, "text/plain": "Dials()"}, metadata
+        return shown_as(self.widget, self.html, "Dials()"), {}
 
 
 SHIFTED: dict[str, Callable[[float], SDE]] = {

@@ -59,9 +59,9 @@ class Enhancer:
         device: where the work is done; default where the denoiser is.
         sde: the schedule; default ``denoiser.sde``.
         spins: walks to average. Each sees the sound on another frame grid, every second one
-            slower, and other diffusion noise (:mod:`edmse_lite.spins`). Default
-            ``recipes.SPINS`` for the default sampler, and 1, no averaging, for a sampler of your
-            own and for a denoiser of lower levels only.
+            slower, half of both with the sign turned, and other diffusion noise
+            (:mod:`edmse_lite.spins`). Default ``recipes.SPINS`` for the default sampler, and 1, no
+            averaging, for a sampler of your own and for a denoiser of lower levels only.
         limit: dB by which a bin of nothing but noise is turned down at most; ``math.inf`` for no
             limit. Default ``recipes.LIMIT`` for the default sampler, else none.
 

@@ -24,8 +24,9 @@ import torch
 
 from . import checkpoints, recipes, records
 from .corpora import Pair
+from .evaluation_sets import evaluation_set
 from .files import write_bytes
-from .mixing import evaluation_set, mix
+from .mixing import mix
 from .studies import Job, Row, evaluate, jobs, read
 from .systems import BASELINES, NOISY, System, name_of, trained
 
@@ -101,6 +102,7 @@ def systems(checkpoint: str | Path = "compact", device: str = "cpu") -> tuple[Sy
     Chapter: 14 EDM against PC, hands on.
     """
     averaged = [(SPUN, recipes.SPINS, recipes.LIMIT), (SPUN, recipes.SPINS), (PC_SPUN, PC_SPINS)]
+    averaged.append((SPUN, 2 * recipes.SPINS, recipes.LIMIT))  # 16 calls, as many as one walk
     single = [(sampler,) for sampler in (FAST, PC_FAST, FULL, PC_FULL)]
     ours = [trained(checkpoint, *how, device=device) for how in (*averaged, *single)]
     return (*BASELINES, *ours)

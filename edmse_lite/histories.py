@@ -138,7 +138,7 @@ def collect(
 
     Chapter: 10.
     """
-    from .mixing import evaluation_set
+    from .evaluation_sets import evaluation_set
 
     stages = records.stages(checkpoints.load(name).record)
     if len(stages) != len(folders):

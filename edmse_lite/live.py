@@ -20,6 +20,7 @@ from typing import Any
 from . import figures, metrics, pages
 from .enhancement import Enhancer
 from .trajectories import CLIPS, SCHEDULES, WALKS, Reading, Setting, material, scores, walk
+from .widgets import shown_as
 
 CHURN = {"none": 0.0, "1": 1.0, "2": 2.0, "full": math.inf}
 """Values of S_churn by their names on the control."""
@@ -119,7 +120,8 @@ class SamplerLab:
 
         buttons = w.HBox([self.run_button, self.stop_button, self.progress],
                          layout={"flex_flow": "row wrap"})  # fmt: skip
-        more = w.Accordion([w.VBox([self.controls[name] for name in _MORE])], titles=["More"])
+        more = w.Accordion([w.VBox([self.controls[name] for name in _MORE])])
+        more.set_title(0, "More")
         few = [self.controls[name] for name in self.controls if name not in _MORE]
         sounds = [w.HTML("The estimate:"), self.audio, w.HTML("Noisy:"), self.reference]
         return w.VBox([w.HTML(tasks_html()), *few, more, buttons, self.status, self.picture,
@@ -193,9 +195,7 @@ class SamplerLab:
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         self.run()
         self.wait()
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        return {**data, "text/html": self.html, "text/plain": "SamplerLab()"}, metadata
+        return shown_as(self.widget, self.html, "SamplerLab()"), {}
 
     @property
     def html(self) -> str:

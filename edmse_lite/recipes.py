@@ -36,8 +36,9 @@ SAMPLER = EDM(steps=1, s_churn=math.inf, grid=NEAR_THE_MEAN)
 SPINS = 8
 """The Enhancer averages that over so many walks by default: eight calls in all.
 
-Each walk hears the sound on another frame grid, every second one more slowly. The number was
-chosen on the validation set. The average is worth more than a walk of twice the calls (chapter 14).
+Each walk hears the sound on another frame grid, every second one more slowly, half of both with
+the sign turned. All of this was chosen on the validation set. The average is worth more than a walk
+of twice the calls (chapter 14).
 """
 
 LIMIT = 60.0
@@ -250,10 +251,32 @@ COMPACT_VARIED = replace(
     mixing=replace(COMPACT_REFINED.mixing, formants=0.15, slowest=10),
     training=replace(COMPACT_FOCUSED.training, steps=8_400, seed=4, validate_every=1_050),
 )
-"""Its last 8,400 steps: begins with the weights of :data:`COMPACT_FOCUSED`.
+"""Its next 8,400 steps: begins with the weights of :data:`COMPACT_FOCUSED`.
 
 Formants move apart from the pitch, and noises are played at down to half their speed: more
 voices and more noises than were recorded.
+"""
+
+COMPACT_SPREAD = replace(
+    COMPACT_VARIED,
+    mixing=replace(COMPACT_VARIED.mixing, formants=0.3),
+    training=replace(COMPACT_VARIED.training, steps=6_000, seed=5, validate_every=1_000),
+)
+"""Its next 6,000 steps: begins with the weights of :data:`COMPACT_VARIED`.
+
+Formants move twice as far.
+"""
+
+COMPACT_TURNED = replace(
+    COMPACT_SPREAD,
+    mixing=replace(COMPACT_SPREAD.mixing, slowest_voice=15, flipped=0.5),
+    training=replace(
+        COMPACT_SPREAD.training, steps=8_000, learning_rate=4e-4, ema=0.9995, seed=6
+    ),
+)
+"""Its last 8,000 steps: begins with the weights of :data:`COMPACT_SPREAD`.
+
+Voices are played at down to three quarters of their speed, and half of them with the other sign.
 """
 
 RECIPES = {
@@ -262,5 +285,7 @@ RECIPES = {
     "compact-settled": COMPACT_SETTLED,
     "compact-focused": COMPACT_FOCUSED,
     "compact-varied": COMPACT_VARIED,
+    "compact-spread": COMPACT_SPREAD,
+    "compact-turned": COMPACT_TURNED,
 }
 """What ``edmse train NAME`` knows."""

@@ -16,9 +16,10 @@ from . import checkpoints, recipes
 from .batches import Batches
 from .corpora import Pair
 from .denoisers import ScoreModel
+from .evaluation_sets import evaluation_set
 from .feeds import is_pairs, open_feed
 from .intake import take
-from .mixing import Mixer, evaluation_set
+from .mixing import Mixer
 from .networks import CompactUNet
 from .parallel import Alone, Plan
 from .records import Record

@@ -152,7 +152,7 @@ def name_preconditioning(chosen: Preconditioning) -> str:
 
 def _of_spins(spins: int) -> str:
     speeds = ",".join(f"{float(speed):g}" for speed in SPEEDS)
-    return f" spins={spins} speeds={speeds}" if spins > 1 else ""
+    return f" spins={spins} speeds={speeds} signs=1,-1" if spins > 1 else ""
 
 
 def trained(

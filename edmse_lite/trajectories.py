@@ -19,7 +19,8 @@ from . import metrics
 from .bridges import BBCD
 from .curves import WHOLE_EDM, WHOLE_PC
 from .enhancement import Enhancer
-from .mixing import evaluation_set, mix
+from .evaluation_sets import evaluation_set
+from .mixing import mix
 from .processes import SDE
 from .recipes import FAST, NEAR_THE_MEAN, PREDICTOR_CORRECTOR
 from .samplers import EDM, PC

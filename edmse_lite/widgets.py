@@ -77,3 +77,20 @@ class Explorable:
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         forms = {"text/html": self.html, "text/plain": f"Explorable({self.name!r})"}
         return {**data, **forms}, metadata
+
+
+def shown_as(widget: Any, html: str, plain: str) -> dict[str, Any]:
+    """The forms of an ipywidget: live in Jupyter and Colab, HTML where there is no kernel.
+
+    The widget has no say in it: ipywidgets 7, which Colab has, and 8 would show themselves in
+    different ways.
+
+    Args:
+        widget: an ipywidget.
+        html, plain: what it is elsewhere.
+
+    Chapter: 1.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    live = {"application/vnd.jupyter.widget-view+json": view}
+    return {**live, "text/html": html, "text/plain": plain}

@@ -3,7 +3,8 @@
 A recogniser writes "PIN", "14" and "you're" where the transcript has "pin", "fourteen" and
 "you are". Only what a listener would call another word should count, so both texts are written in
 the same way first. The recogniser is the optional extra ``edmse-lite[wer]``; the counting is not.
-A clip must hold the whole transcript: :func:`edmse_lite.mixing.whole_prompts` makes such pairs.
+A clip must hold the whole transcript: :func:`edmse_lite.evaluation_sets.whole_prompts` makes such
+pairs.
 
 Chapter: 3 Judging an enhancement
 """
@@ -159,7 +160,7 @@ def errors_of(pair: Pair, wave: np.ndarray) -> WordErrors:
     """Count the word errors of the recogniser on one version of a pair: noisy, enhanced or clean.
 
     Args:
-        pair: what was said; whole prompts only, as :func:`edmse_lite.mixing.whole_prompts` gives.
+        pair: what was said; of :func:`edmse_lite.evaluation_sets.whole_prompts`.
         wave: the version to judge, 16 kHz, shape (samples,).
 
     Raises:
@@ -171,7 +172,7 @@ def errors_of(pair: Pair, wave: np.ndarray) -> WordErrors:
     if not pair.whole:
         raise ValueError(
             f"{pair.key} ends before its transcript does, and the cut words would count as errors: "
-            "take the pair from mixing.whole_prompts"
+            "take the pair from evaluation_sets.whole_prompts"
         )
     heard = recognise(np.asarray(wave, dtype=np.float32), pair.language)
     return compare(pair.text, heard, pair.language)

@@ -59,7 +59,7 @@ def recording(seconds: float):
     """Real noisy speech of so many seconds, shape (T,): the evaluation set *matched* in a row."""
     import torch
 
-    from edmse_lite.mixing import evaluation_set
+    from edmse_lite.evaluation_sets import evaluation_set
 
     samples = round(seconds * 16_000)
     clips = [pair.noisy for pair in evaluation_set("matched", 12)]

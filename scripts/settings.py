@@ -20,11 +20,20 @@ def rules(repository: str, tag: str) -> list[tuple[str, str]]:
         (rf"(edmse-lite(?:\[[\w,]+\])? @ git\+){ADDRESS}@[\w.+-]+", rf"\g<1>{repository}@{tag}"),
         (rf'^(Repository = "){ADDRESS}(")', rf"\g<1>{repository}\g<2>"),
         (rf'^(repository-code: "){ADDRESS}(")', rf"\g<1>{repository}\g<2>"),
+        (rf"{ADDRESS}(/blob/)[\w.+-]+(/edmse_lite/)", rf"{repository}\g<1>{tag}\g<2>"),
+        (r"https://[\w-]+\.github\.io/[\w.-]+/", site(repository)),
         (rf"(git clone ){ADDRESS}(?=\.git|\s)", rf"\g<1>{repository}"),
+        (rf"^(  url    = {{){ADDRESS}(}},)$", rf"\g<1>{repository}\g<2>"),
         (r"^(version: )\d[\w.+-]*$", rf"\g<1>{version}"),
         (r'^(__version__ = ")\d[\w.+-]*(")$', rf"\g<1>{version}\g<2>"),
         (r'^(version = ")\d[\w.+-]*(")$', rf"\g<1>{version}\g<2>"),
     ]
+
+
+def site(repository: str) -> str:
+    """Return the address of the GitHub Pages of a repository."""
+    owner, name = repository.removeprefix("https://github.com/").split("/")
+    return f"https://{owner}.github.io/{name}/"
 
 
 def updated(text: str, repository: str, tag: str) -> str:

@@ -13,7 +13,7 @@ from scipy.signal import butter, correlate, resample_poly, sosfiltfilt
 
 from edmse_lite import metrics
 from edmse_lite.baselines import rnnoise, spectral_gating
-from edmse_lite.mixing import evaluation_set
+from edmse_lite.evaluation_sets import evaluation_set
 
 BASELINES = (spectral_gating, rnnoise)
 

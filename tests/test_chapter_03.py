@@ -295,6 +295,7 @@ def test_the_right_si_sdr_passes(seed: int) -> None:
         (lambda x, e: 2 * si_sdr(x, e), "energies take 10 log₁₀, amplitudes 20"),
         (lambda x, e: si_sdr(x, e) / 2, "one of energies, not of amplitudes"),
         (lambda x, e: -si_sdr(x, e), "the sign is wrong"),
+        (lambda x, e: si_sdr(x - x.mean(), e - e.mean()), "a mean was subtracted first"),
         (lambda x, e: 10 ** (si_sdr(x, e) / 10), "this is the ratio itself: give dB"),
         (lambda x, e: si_sdr(x, e) * math.log(10), "this is the natural logarithm"),
         (lambda x, e: si_sdr(x, e).clamp(min=0), "it never goes below 0 dB"),
@@ -306,12 +307,12 @@ def test_the_check_of_si_sdr_names_what_is_wrong(wrong, message: str, seed: int)
     assert report.score < 5 and message in str(report), str(report)
 
 
-def bootstrap(values, clusters):
+def bootstrap(values, clusters, share=0.95):
     rng = np.random.default_rng(0)
     groups = [values[clusters == k] for k in np.unique(clusters)]
     draw = lambda: [groups[i] for i in rng.integers(len(groups), size=len(groups))]  # noqa: E731
     means = [np.concatenate(draw()).mean() for _ in range(300)]
-    return tuple(np.quantile(means, (0.025, 0.975)))
+    return tuple(np.quantile(means, ((1 - share) / 2, (1 + share) / 2)))
 
 
 def library(values, clusters):
@@ -354,7 +355,9 @@ def test_the_right_interval_passes(seed: int) -> None:
         (around_zero, "values 10 + 2v must give ends 10 + 2 times the ends"),
         (within, "what is drawn at random is not what varies"),
         (lambda v, c: bootstrap(v, c)[::-1], "two finite ends, the lower first"),
-        (lambda v, c: (v.mean() - 9, v.mean() + 9), "it holds the truth always: too wide"),
+        (lambda v, c: (v.mean() - 9, v.mean() + 9), "it is too wide: an interval of more"),
+        (lambda v, c: bootstrap(v, c, 0.99), "it is too wide: an interval of more than 95 %"),
+        (lambda v, c: bootstrap(v, c, 0.90), "it is too narrow: an interval of less than 95 %"),
         (lambda v, c: (v.mean() + 1, v.mean() + 2), "holds the mean of the clips: it does not"),
     ],
 )

@@ -396,6 +396,14 @@ WRONG_SPLITS = {
         lambda s, x: (((s.mean(0) - x) ** 2).mean().real, split(s, x)[1]),
         "|z|² is needed",
     ),
+    "complex squares": (
+        lambda s, x: (((s.mean(0) - x) ** 2).mean(), ((s - s.mean(0)) ** 2).mean()),
+        "found a complex number: for complex bins |z|² is needed",
+    ),
+    "a complex error": (
+        lambda s, x: (((s.mean(0) - x) ** 2).mean(), split(s, x)[1]),
+        "found a complex number",
+    ),
     "error of the samples": (
         lambda s, x: ((s - x).abs().square().mean(), split(s, x)[1]),
         "average the samples first",

@@ -176,6 +176,10 @@ WRONG = {
         lambda x, y, s, c, v: right(x, y, 2**0.5 * s, c, v),
         "times the smallest possible",
     ),
+    "a weight of the fourth power": (
+        lambda x, y, s, c, v: right(x, y, s**2 * ((c + v) / (c * v)) ** 0.5, c, v),
+        "times the smallest possible",
+    ),
     "drops the imaginary part": (lambda x, y, s, c, v: right(x, y, s, c, v).real, "float64"),
 }
 

@@ -61,11 +61,17 @@ def three_calls(denoiser, x, y, sigma, sigma_next):
     return heun(denoiser, x, y, sigma, sigma_next)
 
 
+def midpoint(denoiser, x, y, sigma, sigma_next):
+    middle = (sigma + sigma_next) / 2
+    guess = x + (middle - sigma) * (x - denoiser(x, y, sigma)) / sigma
+    return x + (sigma_next - sigma) * (guess - denoiser(guess, y, middle)) / middle
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_check_accepts_heun(seed: int) -> None:
     report = check_step(heun, seed)
-    assert report.score == len(report.findings) == 3, str(report)
-    assert json.loads(report.json())["of"] == 3
+    assert report.score == len(report.findings) == 4, str(report)
+    assert json.loads(report.json())["of"] == 4
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -78,11 +84,12 @@ def test_the_check_accepts_heun(seed: int) -> None:
         (wrong_sign, "moves away from the exact flow"),
         (unhalved, "leads to the exact flow: "),
         (three_calls, "3 calls of the denoiser a step, expected 2"),
+        (midpoint, "Heun's method asks at each level and at the next one"),
     ],
 )
 def test_the_check_names_what_is_wrong(step, message: str, seed: int) -> None:
     report = check_step(step, seed)
-    assert report.score < 3 and message in str(report), str(report)
+    assert report.score < 4 and message in str(report), str(report)
 
 
 def sampler(
@@ -94,6 +101,16 @@ def sampler(
         fresh = torch.randn(x.shape, dtype=x.dtype, generator=g)
         x = step(D, x + noise(high, sigma) * fresh, y, high if raised else sigma, lower)
     return D(x, y, sigmas[-1])
+
+
+def churned_once(D, x, y, sigmas, churn, g):
+    first, second, *rest = sigmas
+    return sampler(D, sampler_step(D, x, y, first, second, churn, g), y, [second, *rest], 0.0, g)
+
+
+def sampler_step(D, x, y, sigma, lower, churn, g):
+    high, fresh = sigma * (1 + churn), torch.randn(x.shape, dtype=x.dtype, generator=g)
+    return heun(D, x + (high**2 - sigma**2) ** 0.5 * fresh, y, high, lower)
 
 
 def past_the_end(D, x, y, sigmas, churn, g):
@@ -120,6 +137,8 @@ WRONG_SAMPLERS = {
     "Euler": (lambda *a: sampler(*a, step=euler), "order 1.0, expected 2.0"),
     "Euler's calls": (lambda *a: sampler(*a, step=euler), "N calls for N = 65 levels"),
     "a level twice": (heun_to_the_end, "calls for N = 65 levels, expected 2N − 1"),
+    "the midpoint rule": (lambda *a: sampler(*a, step=midpoint), "and nowhere between"),
+    "churn in the first step only": (churned_once, "each level is raised before its step"),
     "σ = 0": (past_the_end, "was called at σ = 0"),
     "x̃ at the end": (state, "this is x̃ at the last level"),
     "y + D": (lambda D, x, y, *a: y + sampler(D, x, y, *a), "return D, the estimate of r"),
@@ -130,7 +149,7 @@ WRONG_SAMPLERS = {
     ),
     "not from the raised level": (
         lambda *a: sampler(*a, raised=False),
-        "then start from the raised level",
+        "each level is raised before its step: ask there",
     ),
     "a generator of its own": (
         lambda D, x, y, s, c, g: sampler(D, x, y, s, c, torch.default_generator),

@@ -147,7 +147,7 @@ def test_a_history_is_gathered_from_the_folders_of_its_runs(
     with pytest.raises(ValueError, match="1 runs, got 2 folders"):
         histories.collect([tmp_path, tmp_path], tmp_path / "run", pairs=1)
     monkeypatch.setattr(histories, "_means", lambda valid, waves: {"pesq": 1.0, "si_sdr": 2.0})
-    monkeypatch.setattr("edmse_lite.mixing.evaluation_set", lambda name, pairs: ())
+    monkeypatch.setattr("edmse_lite.evaluation_sets.evaluation_set", lambda name, pairs: ())
     found = histories.collect([tmp_path / "run"], tmp_path / "run", pairs=1)
     assert found.path("si_sdr") == [([2, 4], [4.0, 5.0])]
     assert found.stages[0].speed == pytest.approx(4 * 12 / 720)
@@ -228,9 +228,14 @@ def about_x0(denoise, x0, y, sigma, noise, data):
     return right_loss(lambda x, y_, s: denoise(x + y, y, s), x0, y, sigma, noise, data)
 
 
+def told_the_answer(denoise, x0, y, sigma, noise, data):
+    return right_loss(lambda x, y_, s: denoise(x, x0, s), x0, y, sigma, noise, data)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        (told_the_answer, "the denoiser was not given y"),
         (unweighted, "λ is missing"),
         (of_the_score, "EDM adds 1/σ_d²"),
         (summed, "average, do not add"),

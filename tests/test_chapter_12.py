@@ -225,6 +225,13 @@ def test_the_right_grid_passes_and_it_is_the_library_s(number: int) -> None:
     assert check_grid(library, number).score == 7
 
 
+def test_a_grid_in_single_precision_passes() -> None:
+    def single(steps, low, high, rho):
+        return torch.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
+
+    assert check_grid(single).score == 7, str(check_grid(single))
+
+
 @pytest.mark.parametrize("message", WRONG_GRIDS)
 def test_the_check_of_the_grid_names_what_is_wrong(message: str) -> None:
     report = check_grid(WRONG_GRIDS[message], seed=1)
@@ -234,7 +241,7 @@ def test_the_check_of_the_grid_names_what_is_wrong(message: str) -> None:
 def sampler(denoiser, y, levels, churn, noise, *, wrong=""):
     x = levels[0] * noise()
     for i, sigma in enumerate(levels):
-        hat = (1 + churn) * sigma
+        hat = sigma if wrong == "once" and i else (1 + churn) * sigma
         added = hat - sigma if wrong == "std" else (hat**2 - sigma**2) ** 0.5
         x = x + added * noise()
         if wrong == "level":
@@ -252,6 +259,11 @@ def sampler(denoiser, y, levels, churn, noise, *, wrong=""):
                 return guess + 0 * denoiser(guess, y, 1e-9)
             x = guess
             continue
+        if wrong == "midpoint":
+            middle = (hat + after) / 2
+            guess = x + (middle - hat) * slope
+            x = x + (after - hat) * (guess - denoiser(guess, y, middle)) / middle
+            continue
         at = hat if wrong == "slope" else after
         x = x + (after - hat) * (slope + (guess - denoiser(guess, y, after)) / at) / 2
 
@@ -260,6 +272,8 @@ WRONG_SAMPLERS = [
     ("euler", "NFE N, expected 2N − 1"),
     ("euler", "order 1.1, expected 2.0"),
     ("slope", "order 1.1, expected 2.0"),
+    ("midpoint", "Heun's method asks at each level and at the next one"),
+    ("once", "churn raises every level before its step"),
     ("2N", "NFE 2N, expected 2N − 1"),
     ("zero", "asked near σ = 0"),
     ("level", "after churn ask at σ̂"),
@@ -271,14 +285,14 @@ WRONG_SAMPLERS = [
 @pytest.mark.parametrize("number", range(3))
 def test_the_right_sampler_passes(number: int) -> None:
     report = check_edm(sampler, number)
-    assert report.score == len(report.findings) == 5, str(report)
-    assert json.loads(report.json())["of"] == 5
+    assert report.score == len(report.findings) == 6, str(report)
+    assert json.loads(report.json())["of"] == 6
 
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG_SAMPLERS)
 def test_the_check_of_the_sampler_names_what_is_wrong(wrong: str, message: str) -> None:
     report = check_edm(lambda *a: sampler(*a, wrong=wrong), seed=1)
-    assert report.score < 5 and message in str(report), str(report)
+    assert report.score < 6 and message in str(report), str(report)
 
 
 # The pictures

@@ -291,6 +291,14 @@ def test_the_right_start_passes() -> None:
         assert check_start(start, seed=seed).score == 4
 
 
+def test_a_start_in_single_precision_passes() -> None:
+    def single(x0, y, sde, z):
+        mean, std = sde.kernel(x0, y, torch.tensor(1.0))
+        return mean + std * z
+
+    assert check_start(single).score == 4, str(check_start(single))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

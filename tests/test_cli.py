@@ -374,10 +374,10 @@ def test_the_corpus_is_shown(capsys: pytest.CaptureFixture) -> None:
 @pytest.fixture
 def few(monkeypatch) -> list:
     """Cut the evaluation set *valid* to three short pairs, and return them."""
-    from edmse_lite import mixing
+    from edmse_lite import evaluation_sets
 
-    pairs = mixing.evaluation_set("valid", 3, 2.0)
-    monkeypatch.setattr(mixing, "evaluation_set", lambda name: pairs)
+    pairs = evaluation_sets.evaluation_set("valid", 3, 2.0)
+    monkeypatch.setattr(evaluation_sets, "evaluation_set", lambda name: pairs)
     return pairs
 
 
@@ -424,14 +424,14 @@ def test_scores_are_not_those_of_other_recordings(
 ) -> None:
     from dataclasses import replace
 
-    from edmse_lite import mixing, studies
+    from edmse_lite import evaluation_sets, studies
 
     monkeypatch.setattr(studies, "METRICS", ("si_sdr",))
     words = ["evaluate", "--sets", "valid", "--out", "rows.csv", "--model", model, "--steps", "1"]
     assert main(words) == 0
     before = Path("rows.csv").read_bytes()
     others = [replace(pair, snr=pair.snr - 3) for pair in few]
-    monkeypatch.setattr(mixing, "evaluation_set", lambda name: others)
+    monkeypatch.setattr(evaluation_sets, "evaluation_set", lambda name: others)
     capfd.readouterr()
     assert main(words) == 2
     assert "rows.csv: has scores of another valid/" in capfd.readouterr().err

@@ -68,6 +68,26 @@ CHECKED = [
 
 
 @pytest.mark.parametrize(("name", "text"), CHECKED, ids=[name for name, _ in CHECKED])
+def test_a_starter_as_it_is_printed_says_that_something_is_missing(
+    name: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (starter,) = re.findall(r"(?s)```python\n(.*?)```", text.split("<details>")[0])
+    exec(starter, {"torch": torch, "se": se, "np": np})
+    assert "✗" in capsys.readouterr().out
+
+
+def test_a_fault_in_the_readers_code_is_named_with_its_line() -> None:
+    def my_kl(x0, y, s, sigma):
+        difference = x0 - y
+        return difference.absolute_value()
+
+    report = checks.check_kl(my_kl)
+    assert (report.score, len(report.findings)) == (0, 1)
+    assert "line 3 of it: AttributeError: " in str(report) and "absolute_value" in str(report)
+    assert "give the function itself, not Tensor" in str(checks.check_kl(torch.zeros(3)))
+
+
+@pytest.mark.parametrize(("name", "text"), CHECKED, ids=[name for name, _ in CHECKED])
 def test_a_solution_passes_the_check_of_its_exercise(name: str, text: str) -> None:
     task, solution = text.split("<summary>Solution</summary>")
     code = "\n".join(re.findall(r"(?s)```python\n(.*?)```", solution))

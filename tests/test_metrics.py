@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edmse_lite import metrics, perceptual
+from edmse_lite.evaluation_sets import evaluation_set
 from edmse_lite.metrics import METRICS, evaluate, looks_swapped
-from edmse_lite.mixing import evaluation_set, mix
+from edmse_lite.mixing import mix
 
 COMPARISONS = (metrics.pesq, metrics.estoi, metrics.snr, metrics.si_sdr)
 RNG = np.random.default_rng(0)

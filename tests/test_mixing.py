@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from edmse_lite import augmentation, mixing
+from edmse_lite import augmentation, evaluation_sets, mixing
 from edmse_lite.corpora import Clip, Corpus, Pair
-from edmse_lite.mixing import Mixer, MixingConfig, evaluation_set, mix, whole_prompts
+from edmse_lite.evaluation_sets import evaluation_set, whole_prompts
+from edmse_lite.mixing import Mixer, MixingConfig, mix
 
 FOUR = ("matched", "unseen-noise", "unseen-voice", "unseen")
 
@@ -141,7 +142,7 @@ def test_the_sets_never_change(pairs: tuple[Pair, ...]) -> None:
 def test_a_set_is_made_again_bit_for_bit_whatever_the_global_seeds() -> None:
     first = evaluation_set("unseen-voice", 4)
     torch.manual_seed(99)
-    again = mixing._make_set.__wrapped__("unseen-voice", 4, 4.0, False)  # not from the cache
+    again = evaluation_sets._make_set.__wrapped__("unseen-voice", 4, 4.0, False)  # no cache
     for one, two in zip(first, again, strict=True):
         assert torch.equal(one.noisy, two.noisy) and torch.equal(one.clean, two.clean)
 
@@ -297,6 +298,30 @@ def test_noises_can_be_slowed_further_than_voices() -> None:
     _, noisy = Mixer([torch.randn(64_000)], [tone], config).batch(60, torch.Generator())
     peaks = torch.fft.rfft(noisy).abs().argmax(-1)  # Hz, one a bin
     assert min(peaks.tolist()) == 500 and max(peaks.tolist()) == 1_200
+
+
+def test_voices_can_be_slowed_apart_from_noises() -> None:
+    n = torch.arange(160_000) / 16_000
+    tone = torch.sin(2 * torch.pi * 1_000 * n)
+    config = MixingConfig(1.0, babble=0, coloured=0, second_noise=0, slowest_voice=15)
+    clean, _ = Mixer([tone], [torch.randn(64_000)], config).batch(60, torch.Generator())
+    peaks = torch.fft.rfft(clean).abs().argmax(-1)  # Hz, one a bin
+    assert min(peaks.tolist()) == 750 and max(peaks.tolist()) == 1_200
+
+
+def test_a_share_of_the_mixtures_has_its_sign_turned_and_nothing_else() -> None:
+    def batch(flipped: float) -> tuple[torch.Tensor, torch.Tensor]:
+        sounds = [torch.randn(64_000)], [torch.randn(64_000)]
+        mixer = Mixer(*sounds, MixingConfig(0.5, flipped=flipped))
+        return mixer.batch(300, torch.Generator().manual_seed(1))
+
+    torch.manual_seed(0)
+    clean, noisy = batch(0.0)
+    torch.manual_seed(0)
+    signed, signed_noisy = batch(0.3)
+    sign = (signed * clean).sum(-1).sign()[:, None]
+    assert torch.equal(signed, sign * clean) and torch.equal(signed_noisy, sign * noisy)
+    assert 0.2 < (sign < 0).float().mean() < 0.4
 
 
 def test_recordings_shorter_than_a_mixture_are_looped_without_a_step() -> None:

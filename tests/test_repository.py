@@ -220,6 +220,11 @@ def test_a_notebook_is_stripped_and_short(path: Path) -> None:
     assert f"{SETTING['repository']}@{SETTING['tag']}" in "".join(code), "no install cell for Colab"
 
 
+def test_formulas_need_no_macros_of_ours() -> None:
+    """Colab and Jupyter read the notebooks without the settings of the book."""
+    assert "macros" not in (ROOT / "_config.yml").read_text(encoding="utf-8")
+
+
 def test_code_style() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True

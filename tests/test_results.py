@@ -15,8 +15,8 @@ from edmse_lite import (
     confirmation,
     curves,
     evaluation,
+    evaluation_sets,
     figures,
-    mixing,
     records,
     tables,
 )
@@ -237,7 +237,7 @@ def test_every_row_has_its_scores(shipped: Results) -> None:
 
 
 def test_rows_belong_to_the_evaluation_sets(shipped: Results) -> None:
-    pairs = {pair.key: pair for pair in mixing.evaluation_set("matched")}
+    pairs = {pair.key: pair for pair in evaluation_sets.evaluation_set("matched")}
     for line in tables.where(shipped.rows, evaluation_set="matched"):
         pair = pairs[line.key]
         assert (line.mixture_snr, line.voice, line.noise_file) == (
@@ -317,6 +317,6 @@ def test_the_data_card_counts_what_there_is(site: Path) -> None:
         clips = Corpus.bundled().where(kind=kind, split="train")
         assert f"<p>{len(clips)}</p>" in page or f">{len(clips)}<" in page
     for name in evaluation.SETS:
-        files = len({pair.noise_file for pair in mixing.evaluation_set(name)})
+        files = len({pair.noise_file for pair in evaluation_sets.evaluation_set(name)})
         assert re.search(rf"{name}\D.*?48.*?{files}", page, re.S)
     assert "CC-BY-SA-3.0" in page and "Three training speakers" in page

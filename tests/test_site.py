@@ -243,6 +243,39 @@ def test_pictures_have_a_description(path: str, site: Path) -> None:
     assert not bare, "\n".join(bare)
 
 
+CHAPTERS = [page for page in NOTEBOOKS if re.match(r"notebooks/(0[1-9]|1\d)_", page)]
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_equations_and_exercises_can_be_pointed_at(path: str, site: Path) -> None:
+    page, number = (site / path).read_text(encoding="utf-8"), int(path[10:12])
+    found = re.findall(r'<span class="eqno">\(([\d.]+)\)', page)
+    assert found == [f"{number}.{k}" for k in range(1, page.count('<span class="eqno">') + 1)]
+    notebook = ROOT / path.replace(".html", ".ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    named = re.findall(r"(?m)^\*\*(\d+\.\d) ", "\n".join(texts))
+    wanted = {f"equation-{each.replace('.', '-')}" for each in found}
+    wanted |= {f"exercise-{each.replace('.', '-')}" for each in named}
+    assert len(named) >= 4 and not wanted - Page(site / path).ids
+
+
+def test_the_landing_page_tells_teachers_the_time_of_each_chapter() -> None:
+    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\d+) [^|]+\| (\d+) \| (\d+) \| ([\d, ]*)\|$", text)
+    assert [int(row[0]) for row in rows] == [*range(1, 15)]
+    for chapter, reading, exercises, before in rows:
+        (path,) = ROOT.glob(f"notebooks/{int(chapter):02d}_*.ipynb")
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert f"*{reading} minutes" in "".join(cells[0]["source"])
+        minutes = [cell["metadata"].get("exercise", {}).get("minutes", 0) for cell in cells]
+        if not any(minutes):  # chapters 1 and 2
+            text = "".join("".join(cell["source"]) for cell in cells)
+            minutes = [int(found) for found in re.findall(r"(?m)^\*\*\d\.\d .+?, (\d+) min", text)]
+        assert sum(minutes) == int(exercises), path.name
+        assert all(int(k) < int(chapter) for k in before.split(",") if k.strip())
+
+
 def test_a_missing_browser_fails_and_does_not_skip(tmp_path: Path) -> None:
     environment = {**os.environ, "EDMSE_BROWSER": str(tmp_path / "none")}
     command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "the_address_of_the_site"]

@@ -1,4 +1,4 @@
-"""What the Enhancer does to a walk: cycle spinning over grids and speeds, and the limit."""
+"""What the Enhancer does to a walk: cycle spinning over grids, speeds and signs; the limit."""
 
 import math
 
@@ -18,10 +18,13 @@ from edmse_lite.streams import delayed
 
 
 class Gate(Nothing):
-    """Takes away the weak bins: another frame grid, another result, whatever the noise."""
+    """Takes away the weak bins: another frame grid, another result, whatever the noise.
+
+    It also adds what does not change its sign with the sound's.
+    """
 
     def __call__(self, x_tilde: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
-        return -y / (1 + (y.abs() / 0.2) ** 8)
+        return -y / (1 + (y.abs() / 0.2) ** 8) + 0.05 * y.abs()
 
 
 class Low(Nothing):
@@ -33,7 +36,7 @@ class Low(Nothing):
 @settings(max_examples=12, deadline=None)
 @given(samples=st.integers(1, 9_000), count=st.integers(1, 256), channels=st.integers(1, 2))
 def test_no_spin_delays_or_cuts(samples: int, count: int, channels: int) -> None:
-    """With r = 0 the mean over any number of delays and speeds is the input."""
+    """With r = 0 the mean over any number of delays, speeds and signs is the input."""
     wave = torch.stack([band_limited(max(samples, 64), 16_000, c) for c in range(channels)])
     wave = wave[:, :samples]
     out = Enhancer(Nothing(), sampler=se.EDM(steps=1), spins=count)(wave, 16_000)
@@ -42,9 +45,9 @@ def test_no_spin_delays_or_cuts(samples: int, count: int, channels: int) -> None
         assert snr(wave, out) > 40
 
 
-def by_hand(wave: Tensor, delay: int, slow: bool) -> Tensor:
+def by_hand(wave: Tensor, delay: int, slow: bool, sign: int) -> Tensor:
     """Play slowly, delay, transform, estimate, transform back, advance, play as it was."""
-    spectrogram, scale = se.Spectrogram(), se.level(wave)
+    spectrogram, scale = se.Spectrogram(), sign * se.level(wave)
     how = {"lowpass_filter_width": 64, "rolloff": 0.985}
     played = torchaudio.functional.resample(wave, 4, 5, **how) if slow else wave
     padded = torch.cat([played[1 : delay + 1].flip(0), played, played.flip(0)[1:4_097]]) / scale
@@ -57,13 +60,13 @@ def by_hand(wave: Tensor, delay: int, slow: bool) -> Tensor:
 @pytest.mark.parametrize(
     ("count", "turns"),
     [
-        (1, [(0, False)]),
-        (2, [(0, False), (0, True)]),
-        (3, [(0, False), (0, True), (128, False)]),
-        (8, [(delay, slow) for delay in (0, 64, 128, 192) for slow in (False, True)]),
+        (1, [(0, False, 1)]),
+        (2, [(0, False, 1), (0, True, 1)]),
+        (3, [(0, False, 1), (0, True, 1), (128, False, -1)]),
+        (8, [(64 * k, slow, (-1) ** k) for k in range(4) for slow in (False, True)]),
     ],
 )
-def test_spins_are_the_mean_over_delays_and_speeds(count: int, turns: list) -> None:
+def test_spins_are_the_mean_over_delays_speeds_and_signs(count: int, turns: list) -> None:
     wave = band_limited(20_000, 16_000)
     expected = torch.stack([by_hand(wave, *turn) for turn in turns]).mean(dim=0)
     found = Enhancer(Gate(), sampler=se.EDM(steps=1), spins=count)(wave, 16_000)

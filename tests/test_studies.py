@@ -13,8 +13,8 @@ from torch.testing import assert_close
 import edmse_lite as se
 from edmse_lite import checkpoints, confirmation, evaluation, studies, systems
 from edmse_lite.corpora import Pair
+from edmse_lite.evaluation_sets import evaluation_set
 from edmse_lite.grids import RhoGrid
-from edmse_lite.mixing import evaluation_set
 from edmse_lite.networks import CompactUNet, UNetConfig
 from edmse_lite.spectrograms import Spectrogram
 from edmse_lite.studies import Job, Row, evaluate, jobs, measure, read, write
@@ -192,7 +192,7 @@ def test_samplers_and_preconditionings_have_names() -> None:
 def test_the_plan_is_the_table_that_was_promised(checkpoint: Path) -> None:
     work = evaluation.plan(checkpoint, size=1)
     first = [job for job in work if job.seed == 0 and job.evaluation_set in evaluation.SETS]
-    assert len(first) == 10 * 4
+    assert len(first) == 11 * 4
     seeds = {(job.evaluation_set, job.seed) for job in work if job.system.name == evaluation.OURS}
     assert {("matched", 2), ("unseen", 1)} <= seeds and ("unseen-voice", 1) not in seeds
     cleaner = {job.system.name for job in work if job.evaluation_set == "clean-20dB"}
@@ -281,7 +281,7 @@ def test_which_rows_are_confirmed_depends_on_the_weights_alone(
     first = asked.copy()
     asked.clear()
     confirmation.confirm(results, checkpoint, sets=1)
-    assert asked == first and len(first) == 10
+    assert asked == first and len(first) == 11
 
 
 @pytest.mark.usefixtures("small")

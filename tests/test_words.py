@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edmse_lite import metrics, words
 from edmse_lite.corpora import Corpus
-from edmse_lite.mixing import evaluation_set, whole_prompts
+from edmse_lite.evaluation_sets import evaluation_set, whole_prompts
 from edmse_lite.words import WordErrors, compare, normalise, spell
 
 WORDS = st.lists(st.sampled_from("a b c d".split()), max_size=6)
@@ -129,7 +129,7 @@ def test_pairs_with_whole_prompts_are_counted_and_cut_ones_refused():
         [pair for pair in made("matched", 15) if pair.language == "en"][:2]
         for made in (evaluation_set, whole_prompts)
     )
-    with pytest.raises(ValueError, match="cut words would count .* mixing.whole_prompts"):
+    with pytest.raises(ValueError, match="cut words would count .* evaluation_sets.whole_prompts"):
         words.errors_of(cut[0], cut[0].clean)
     honest = wrong = WordErrors(0, 0, 0, 0)
     for short, long in zip(cut, whole, strict=True):

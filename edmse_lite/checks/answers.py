@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ..processes import noise_like
-from .report import Report
+from .report import Report, guarded
 
 
+@guarded
 def check_wiener(my_wiener: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check the best linear guess of x0 from y = x0 + n, with variances c and v in each bin.
 
@@ -86,6 +87,7 @@ def _quiet(my_wiener: Callable[..., Tensor], y: Tensor, c: Tensor) -> str:
     return "" if _rms(found - y) < 1e-6 * _rms(y) else "with v → 0 the recording is clean: return y"
 
 
+@guarded
 def check_split(my_split: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:
     """Check the split of the mean squared error of K samples into two parts that add up.
 
@@ -104,10 +106,9 @@ def check_split(my_split: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -
         offset = 0.3 + 0.5 * torch.rand(400, generator=generator, dtype=torch.float64)
         samples = clean + offset + 0.8 * noise_like(clean.expand(count, 400).clone(), generator)
         error, spread = (torch.as_tensor(part) for part in my_split(samples, clean))
-        one_number = error.numel() == spread.numel() == 1 and not spread.is_complex()
-        fault = "" if one_number else f"found shapes {tuple(error.shape)}, {tuple(spread.shape)}"
+        fault = _two_numbers(error, spread)
         findings.append((f"{kind}: two real numbers", fault))
-        if not one_number:
+        if fault:
             continue
         mean = samples.mean(0)
         exact = float((mean - clean).abs().square().mean())
@@ -121,6 +122,14 @@ def check_split(my_split: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -
     return Report("split", seed, tuple(findings))
 
 
+def _two_numbers(error: Tensor, spread: Tensor) -> str:
+    if error.is_complex() or spread.is_complex():
+        return "found a complex number: for complex bins |z|² is needed, not z²"
+    if error.numel() == spread.numel() == 1:
+        return ""
+    return f"found shapes {tuple(error.shape)}, {tuple(spread.shape)}"
+
+
 def _near(found: float, expected: float) -> bool:
     return math.isclose(found, expected, rel_tol=1e-6)
 
@@ -132,7 +141,7 @@ def _size(found: float, exact: float, bins: int) -> str:
         return "this is a sum over bins, not a mean"
     if _near(found, math.sqrt(exact)):
         return "this is a root mean square; squares add up, roots do not"
-    if found < 0 or found < exact:
+    if found < exact:
         return f"{found / exact:.2f} times the right one: for complex bins |z|² is needed, not z²"
     return f"{found / exact:.2f} times the right one: average the samples first, then compare"
 

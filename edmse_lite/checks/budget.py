@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from ..samplers import EDM, PC
 from ..systems import count_calls
-from .report import Report
+from .report import Report, guarded
 
 Steps = Callable[[int, int], tuple[int, int]]
 
 
+@guarded
 def check_budget(my_steps: Steps, seed: int = 0) -> Report:
     """Check ``my_steps(calls, corrector_steps)``: the most steps of EDM and PC for so many calls.
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .report import Report
+from .report import Report, guarded
 
 
+@guarded
 def check_kernel(my_kernel: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:
     """Check the perturbation kernel of dx = −γ (x − y) dt + g dw with constant γ and g.
 
@@ -99,6 +100,7 @@ def _spread(std: Tensor, g: float, stiffness: float, t: float) -> str:
     return f"{float(std.abs().max()) / math.sqrt(variance):.2f} times the exact one at t = {t}"
 
 
+@guarded
 def check_levels(my_sigma: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check a schedule whose levels are ln σ ~ N(a, b²) when t is uniform on [0, 1].
 
@@ -153,6 +155,7 @@ def _bell(log: Tensor) -> str:
     return f"fourth moment {fourth:.2f}, expected 3" + (hint if fourth < 2.5 else "")
 
 
+@guarded
 def check_design(my_design: Callable[..., tuple[Tensor, Tensor]], seed: int = 0) -> Report:
     """Check the way from (s, σ) to (f, g): f = s'/s and g² = s² dσ²/dt.
 
@@ -202,6 +205,7 @@ def _diffusion(g: Tensor, root: Tensor, s: Tensor, sigma: Tensor) -> str:
     return "off: g² = s² dσ²/dt"
 
 
+@guarded
 def check_bridge(my_sigma: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check σ(t) of the Brownian bridge to y with a constant g: s = 1 − t, g = c.
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..processes import SDE, noise_like
 from ..sdes import OUVE, RichterOUVE
-from .report import Report
+from .report import Report, guarded
 
 
+@guarded
 def check_kl(my_kl: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check the mismatch of a start: KL of the kernel at t = 1 to the prior, bin by bin, in nats.
 
@@ -89,6 +90,7 @@ def _size(found: Tensor, z: Tensor, s: float, *, complex_: bool) -> str:
     return f"{ratio:.2f} times the right one, on average"
 
 
+@guarded
 def check_start(my_start: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check a start that is told x0: a draw of the kernel at t = 1 from given diffusion noise.
 
@@ -114,29 +116,33 @@ def check_start(my_start: Callable[..., Tensor], seed: int = 0) -> Report:
             faults["shape of y"] = f"found {tuple(noisy.shape)}"
             break
         faults["without diffusion noise"] = faults["without diffusion noise"] or _mean(
-            plain, mean, x0, y
+            plain, mean, x0, y, float(std)
         )
         faults["spread"] = faults["spread"] or _spread((noisy - plain) / z, std, sde)
         equal = my_start(y, y, sde, z)
-        if not _near((equal - y - std * z).abs(), 0.0):
+        if not _close(equal, y + std * z, float(std)):
             faults["told that x0 = y, it is the prior"] = "it is not y + s(1) σ(1) z"
     return Report("start", seed, tuple(faults.items()))
 
 
-def _mean(found: Tensor, mean: Tensor, x0: Tensor, y: Tensor) -> str:
-    if _near((found - mean).abs(), 0.0):
+def _close(found: Tensor, expected: Tensor, scale: float) -> bool:
+    return float((found - expected).abs().max()) < 1e-5 * scale
+
+
+def _mean(found: Tensor, mean: Tensor, x0: Tensor, y: Tensor, std: float) -> str:
+    if _close(found, mean, std):
         return ""
-    if _near((found - x0).abs(), 0.0):
+    if _close(found, x0, std):
         return "this is x0: at t = 1 only the share s(1) of r is left"
-    if _near((found - y).abs(), 0.0):
+    if _close(found, y, std):
         return "this is y: it was not told"
     return "expected the mean of the kernel, y + s(1) r"
 
 
 def _spread(found: Tensor, std: Tensor, sde: SDE) -> str:
     ratio = float((found / std).abs().mean())
-    if abs(ratio - 1) < 1e-6:
+    if abs(ratio - 1) < 1e-5:
         return ""
-    if abs(ratio * float(sde.s(1.0)) - 1) < 1e-6:
+    if abs(ratio * float(sde.s(1.0)) - 1) < 1e-5:
         return "this is σ(1), the unscaled level; x_1 has the spread s(1) σ(1)"
     return f"{ratio:.2f} times s(1) σ(1)"

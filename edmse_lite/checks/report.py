@@ -6,7 +6,10 @@ Chapter: 5 Denoising at one noise level, and every chapter with an exercise in c
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,34 @@ class Report:
         lines = [f"{'✗' if fault else '✓'} {name}{fault and ': ' + fault}"
                  for name, fault in self.findings]  # fmt: skip
         return "\n".join([*lines, f"{self.score} of {len(self.findings)} hold (seed {self.seed})"])
+
+
+Check = Callable[..., Report]
+
+
+def guarded(check: Check) -> Check:
+    """Let a check report what the reader's code raises, instead of a traceback of our own rooms."""
+
+    @wraps(check)
+    def run(mine: Callable[..., Any], seed: int = 0) -> Report:
+        try:
+            return check(mine, seed)
+        except Exception as error:
+            name = check.__name__.removeprefix("check_")
+            return Report(name, seed, (("it runs", _told(error, mine)),))
+
+    return run
+
+
+def _told(error: Exception, mine: Callable[..., Any]) -> str:
+    said = str(error) or "no message"
+    if not callable(mine):
+        return f"give the function itself, not {type(mine).__name__}"
+    if "ellipsis" in said.lower() or "NoneType" in said:
+        return f"nothing is returned yet ({said})"
+    code, line, trace = getattr(mine, "__code__", None), 0, error.__traceback__
+    while trace is not None:
+        line = trace.tb_lineno if trace.tb_frame.f_code is code else line
+        trace = trace.tb_next
+    where = f"line {line - code.co_firstlineno + 1} of it: " if code and line else ""
+    return f"{where}{type(error).__name__}: {said}"

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ..oracles import GaussianOracle
 from ..processes import noise_like
-from .report import Report
+from .asked import HEUN, Asked
+from .report import Report, guarded
 
 
+@guarded
 def check_corrector(my_corrector: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check one move of annealed Langevin dynamics in x_t, with ε = 2 (r_corr s σ)².
 
@@ -117,6 +119,7 @@ def _kept(found: float, kappa: float) -> str:
     return f"the spread becomes {found / wanted:.2f} times that of the exact move"
 
 
+@guarded
 def check_grid(my_grid: Callable[..., Sequence[float] | Tensor], seed: int = 0) -> Report:
     """Check a ρ grid: N levels from σ_max down to σ_min, uniform in σ^(1/ρ).
 
@@ -140,7 +143,7 @@ def check_grid(my_grid: Callable[..., Sequence[float] | Tensor], seed: int = 0) 
             ("to σ_min", _end(float(found[-1]), low, "last")),
             ("uniform in σ^(1/ρ)", _uniform(found, rho)),
         ]
-    one = single.numel() == 1 and abs(float(single.reshape(-1)[0]) / high - 1) < 1e-6
+    one = single.numel() == 1 and abs(float(single.reshape(-1)[0]) / high - 1) < 1e-5
     findings.append(("one step is σ_max", "" if one else "N = 1 must give the one level σ_max"))
     return Report("grid", seed, tuple(findings))
 
@@ -155,7 +158,7 @@ def _zero(found: Tensor) -> str:
 
 
 def _end(found: float, expected: float, which: str) -> str:
-    if abs(found / expected - 1) < 1e-6:
+    if abs(found / expected - 1) < 1e-5:
         return ""
     return f"the {which} level is {found:.4f}, expected {expected:.4f}"
 
@@ -169,14 +172,15 @@ def _uniform(found: Tensor, rho: float) -> str:
 
     if not bool((found > 0).all()):
         return "look at the levels that are not above 0 first"
-    if uneven(found ** (1 / rho)) < 1e-6:
+    if uneven(found ** (1 / rho)) < 1e-4:
         return ""
     for name, levels in (("σ", found), ("ln σ", found.log()), ("σ^ρ", found**rho)):
-        if uneven(levels) < 1e-6:
+        if uneven(levels) < 1e-4:
             return f"uniform in {name}"
     return "not uniform; i runs from 0 to N − 1, so divide by N − 1"
 
 
+@guarded
 def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check a whole sampler in x̃: Heun's method with churn, ended by D at the last level.
 
@@ -192,21 +196,17 @@ def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     generator = torch.Generator().manual_seed(seed)
     u = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     oracle, high, low = GaussianOracle(0.1 + 0.4 * u[0], 0.1 + 0.4 * u[1]), 2.0, 0.1
-    levels: list[float] = []
-
-    def counted(x_tilde: Tensor, y: Tensor, sigma: float | Tensor) -> Tensor:
-        levels.append(float(sigma))
-        return oracle(x_tilde, y, max(float(sigma), 1e-12))
+    asked = Asked(lambda x_tilde, y, sigma: oracle(x_tilde, y, max(float(sigma), 1e-12)))
 
     def run(y: Tensor, steps: int, churn: float) -> tuple[Tensor, Tensor]:
-        levels.clear()
+        asked.levels.clear()
         drawn: list[Tensor] = []
 
         def noise() -> Tensor:
             drawn.append(noise_like(y, generator))
             return drawn[-1]
 
-        out = my_sampler(counted, y, _rho_levels(steps, low, high), churn, noise)
+        out = my_sampler(asked, y, _rho_levels(steps, low, high), churn, noise)
         return out, drawn[0] if drawn else torch.zeros_like(y)
 
     y, errors = noise_like(torch.empty(64, dtype=torch.complex128), generator), []
@@ -214,14 +214,15 @@ def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
         out, start = run(y, steps, 0.0)
         exact = oracle(oracle.flow(high * start, y, high, low), y, low)
         errors.append(_rms(out - exact) / _rms(exact))
-    quiet = list(levels)
+    heun, quiet = _levels(asked, low, high), len(asked.levels)
     order = math.log2(errors[1] / errors[2]) if min(errors) > 0 else math.inf
     wide = torch.zeros(20_000, dtype=torch.float64)
     spread = float(run(wide, 65, 0.2)[0].std())
     wanted = _spread(oracle, _rho_levels(65, low, high), 0.2)
     findings = [
-        ("NFE", _nfe(len(quiet), 129)),
-        ("levels that are asked", _levels(quiet, levels, low, high)),
+        ("NFE", _nfe(quiet, 129)),
+        ("levels that are asked", heun),
+        ("levels that are asked with churn", _raised(asked, _rho_levels(65, low, high), 0.2)),
         ("leads to D at the end of the flow", _lands(errors[-1])),
         ("order", "" if order > 1.8 else f"order {order:.1f}, expected 2.0"),
         ("spread with churn", _width(spread / wanted)),
@@ -252,14 +253,23 @@ def _nfe(found: int, steps: int) -> str:
     return f"NFE {name}, expected 2N − 1"
 
 
-def _levels(quiet: list[float], churned: list[float], low: float, high: float) -> str:
+def _levels(asked: Asked, low: float, high: float) -> str:
+    quiet = asked.levels
     if not quiet or min(quiet) < low / 2:
         return "the denoiser is asked near σ = 0; the last level is the lowest"
-    if abs(max(quiet) / high - 1) > 1e-6:
+    if abs(max(quiet) / high - 1) > 1e-5:
         return f"the highest is {max(quiet):.3g} without churn, expected {high:g}"
-    if abs(max(churned) / (1.2 * high) - 1) > 1e-6:
+    given = _rho_levels(129, low, high)
+    return "" if asked.exactly(given + given[1:]) else HEUN
+
+
+def _raised(asked: Asked, given: list[float], churn: float) -> str:
+    top = (1 + churn) * given[0]
+    if abs(max(asked.levels, default=0.0) / top - 1) > 1e-5:
         return "after churn ask at σ̂ = (1 + churn) σ, the level that x̂ has"
-    return ""
+    if asked.exactly([(1 + churn) * s for s in given] + given[1:]):
+        return ""
+    return "churn raises every level before its step, the last one too"
 
 
 def _lands(error: float) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .report import Report
+from .report import Report, guarded
 
 
+@guarded
 def check_preconditioning(my_coefficients: Callable[..., tuple], seed: int = 0) -> Report:
     """Check c_skip, c_out, c_in and λ of a denoiser D = c_skip x̃ + c_out F(c_in x̃).
 
@@ -40,9 +41,10 @@ def check_preconditioning(my_coefficients: Callable[..., tuple], seed: int = 0) 
         ("the loss weighs all levels alike", _first(_weight(s, *c) for s, c in each)),
         ("at high levels D forgets x̃", _high(my_coefficients, rho)),
     )
-    return Report("check_preconditioning", seed, findings)
+    return Report("preconditioning", seed, findings)
 
 
+@guarded
 def check_sigma_data(my_sigma_data: Callable[[Tensor, Tensor], float], seed: int = 0) -> Report:
     """Check a measurement of σ_d from clean and noisy spectrograms.
 
@@ -73,7 +75,7 @@ def check_sigma_data(my_sigma_data: Callable[[Tensor, Tensor], float], seed: int
         ("it keeps the mean of r", "" if abs(offset - whole) < 1e-6 * whole or plain == 0 else
          "r with a constant offset gave too little: the network sees the offset too"),
     )  # fmt: skip
-    return Report("check_sigma_data", seed, findings)
+    return Report("sigma_data", seed, findings)
 
 
 def _first(faults: object) -> str:

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..oracles import GaussianOracle, MixtureOracle
 from ..processes import noise_like
-from .report import Report
+from .asked import HEUN, Asked
+from .report import Report, guarded
 
 MAXIMAL_CHURN = math.sqrt(2) - 1
 
 
+@guarded
 def check_denoiser(my_denoiser: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check the denoiser of r for speech plus environmental noise, x0 ~ N(0, c), n ~ N(0, v).
 
@@ -37,19 +39,21 @@ def check_denoiser(my_denoiser: Callable[..., Tensor], seed: int = 0) -> Report:
         clean = c**0.5 * noise_like(torch.empty(20_000, dtype=dtype), generator)
         y = clean + v**0.5 * noise_like(clean, generator)
         r, eps = clean - y, noise_like(y, generator)
+        between = (0.5 * middle, middle, 2 * middle)
         found = {
-            sigma: my_denoiser(r + sigma * eps, y, sigma, c, v) for sigma in (1e-4, middle, 1e4)
+            sigma: my_denoiser(r + sigma * eps, y, sigma, c, v) for sigma in (1e-4, *between, 1e4)
         }
         wrong = [d for d in found.values() if d.shape != y.shape or d.dtype != dtype]
         fault = f"found {tuple(wrong[0].shape)} {wrong[0].dtype}" if wrong else ""
         findings.append((f"{kind}: shape and dtype of x̃", fault))
         if wrong:
             continue
-        exact = oracle(r + middle * eps, y, middle)
+        exact = {sigma: oracle(r + sigma * eps, y, sigma) for sigma in between}
+        worse = (_middle(found[sigma], exact[sigma], r) for sigma in between)
         findings += [
             (f"{kind}: r itself for small σ", _small(found[1e-4], r, clean)),
             (f"{kind}: the posterior mean for large σ", _large(found[1e4], oracle.mean(y), y)),
-            (f"{kind}: the least error in between", _middle(found[middle], exact, r)),
+            (f"{kind}: the least error in between", next((fault for fault in worse if fault), "")),
         ]
     return Report("denoiser", seed, tuple(findings))
 
@@ -83,6 +87,7 @@ def _middle(found: Tensor, exact: Tensor, r: Tensor) -> str:
     return f"mean squared error {ratio:.2f} times the smallest possible: look at the weight of x̃"
 
 
+@guarded
 def check_score(my_score: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check a score that is computed from a log-density by automatic differentiation.
 
@@ -135,6 +140,7 @@ def _length(found: Tensor, exact: Tensor) -> str:
     return f"the score is {ratio:.3g} times too long: what does autograd return for this type?"
 
 
+@guarded
 def check_step(my_step: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check one step of Heun's method for dx̃/dσ = (x̃ − D)/σ against an exact flow.
 
@@ -150,27 +156,24 @@ def check_step(my_step: Callable[..., Tensor], seed: int = 0) -> Report:
     oracle, high, low = GaussianOracle(c, v), 2.0, 0.1
     y = noise_like(torch.empty(64, dtype=torch.complex128), generator)
     start = high * noise_like(y, generator)
-    exact, calls = oracle.flow(start, y, high, low), 0
-
-    def counted(x_tilde: Tensor, y: Tensor, sigma: float) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return oracle(x_tilde, y, sigma)
-
+    exact, asked = oracle.flow(start, y, high, low), Asked(oracle)
     errors = []
     for steps in (32, 64, 128):
         ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
         levels = ((high ** (1 / 7) + ramp * (low ** (1 / 7) - high ** (1 / 7))) ** 7).tolist()
-        x, calls = start, 0
+        x = start
+        asked.levels.clear()
         for sigma, sigma_next in zip(levels, levels[1:], strict=False):
-            x = my_step(counted, x, y, sigma, sigma_next)
+            x = my_step(asked, x, y, sigma, sigma_next)
         errors.append(_rms(x - exact))
     order = math.log2(errors[1] / errors[2]) if min(errors) > 0 else math.inf
-    each = calls / 128
+    each = len(asked.levels) / 128
+    heun = "" if asked.exactly(levels[:-1] + levels[1:]) else HEUN
     findings = [
         ("leads to the exact flow", _flow(errors, exact, start)),
         ("order", "" if order > 1.8 else f"order {order:.1f}, expected 2.0"),
         ("calls", "" if each == 2 else f"{each:g} calls of the denoiser a step, expected 2"),
+        ("levels that are asked", heun if each == 2 else "look at the number of calls first"),
     ]
     return Report("step", seed, tuple(findings))
 
@@ -185,6 +188,7 @@ def _flow(errors: list[float], exact: Tensor, start: Tensor) -> str:
     )
 
 
+@guarded
 def check_sampler(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check a whole sampler: Heun's steps between given levels, churn, and D at the last level.
 
@@ -203,20 +207,14 @@ def check_sampler(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     y = noise_like(torch.empty(64, dtype=torch.complex128), generator)
     start = high * noise_like(y, generator)
     exact = oracle(oracle.flow(start, y, high, low), y, low)
-    asked: list[float] = []
-
-    def counted(x_tilde: Tensor, y: Tensor, sigma: float) -> Tensor:
-        asked.append(float(sigma))
-        return oracle(x_tilde, y, sigma)
-
-    ends = []
+    asked, ends = Asked(oracle), []
     for steps in (16, 32, 64):
-        asked.clear()
+        asked.levels.clear()
         levels = torch.linspace(high, low, steps + 1, dtype=torch.float64).tolist()
-        ends.append(my_sampler(counted, start, y, levels, 0.0, generator))
+        ends.append(my_sampler(asked, start, y, levels, 0.0, generator))
     findings = [
-        ("asks at the given levels only", _asked(asked, low, high)),
-        ("calls", _calls(len(asked), 65)),
+        ("asks at the given levels only", _given(asked, levels)),
+        ("calls", _calls(len(asked.levels), 65)),
         ("ends with the estimate at the last level", _end(ends, exact, start, oracle, y, low)),
         ("order of the walk", _order([_rms(end - exact) for end in ends])),
         ("churn: the spread of the results", _churned(my_sampler, oracle, seed)),
@@ -224,11 +222,13 @@ def check_sampler(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     return Report("sampler", seed, tuple(findings))
 
 
-def _asked(asked: list[float], low: float, high: float) -> str:
-    if min(asked) <= 0:
-        return "the denoiser was called at σ = 0, where a network has no answer"
-    inside = min(asked) > low * (1 - 1e-9) and max(asked) < high * (1 + 1e-9)
-    return "" if inside else f"levels from {min(asked):.3g} to {max(asked):.3g} were asked"
+def _given(asked: Asked, levels: list[float]) -> str:
+    low, high = min(asked.levels, default=0.0), max(asked.levels, default=0.0)
+    if low <= 0:
+        return "the denoiser was called at σ = 0, or never; a network has no answer there"
+    if low < min(levels) * (1 - 1e-5) or high > max(levels) * (1 + 1e-5):
+        return f"levels from {low:.3g} to {high:.3g} were asked"
+    return "" if asked.only_at(levels) else HEUN
 
 
 def _calls(found: int, levels: int) -> str:
@@ -264,9 +264,12 @@ def _churned(my_sampler: Callable[..., Tensor], oracle: GaussianOracle, seed: in
     generator = torch.Generator().manual_seed(seed + 1)
     start = oracle.sample(y, generator) + high * noise_like(y, generator)
 
+    asked = Asked(oracle)
+
     def run() -> Tensor:
         again = torch.Generator().manual_seed(seed)
-        return my_sampler(oracle, start, y, levels, MAXIMAL_CHURN, again)
+        asked.levels.clear()
+        return my_sampler(asked, start, y, levels, MAXIMAL_CHURN, again)
 
     found = run()
     if not torch.equal(found, run()):
@@ -275,6 +278,10 @@ def _churned(my_sampler: Callable[..., Tensor], oracle: GaussianOracle, seed: in
     kept = float(torch.corrcoef(torch.stack([found, quiet]))[0, 1])
     if kept > 0.9:
         return "the results hardly change: no diffusion noise is added"
+    raised = [(1 + MAXIMAL_CHURN) * level for level in levels]
+    walk = raised[:-1] + levels[1:]
+    if not any(asked.exactly([*walk, last]) for last in (levels[-1], raised[-1])):
+        return "each level is raised before its step: ask there, and at the next level as it is"
     ratio = float(found.std()) / float(oracle.var) ** 0.5
     if abs(ratio - 1) < 0.04:
         return ""

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .report import Report
+from .report import Report, guarded
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+@guarded
 def check_loss(my_loss: Callable[..., Tensor], seed: int = 0) -> Report:
     """Check the loss of a denoiser, item by item.
 
@@ -47,15 +48,16 @@ def check_loss(my_loss: Callable[..., Tensor], seed: int = 0) -> Report:
     perfect = my_loss(off_by(0.0), x0, y, sigma, noise, rho)
     found = my_loss(off_by(0.3), x0, y, sigma, noise, rho)
     findings = (
-        ("the denoiser is asked once, for x̃ = r + σε", _asked(asked, x0 - y, noise, sigma)),
+        ("it asks once, for x̃ = r + σε, y and σ", _asked(asked, x0 - y, y, noise, sigma)),
         ("it returns one loss an item", _items(found, len(sigma))),
         ("a perfect denoiser has the loss 0", _perfect(perfect)),
         ("λ is right at every level", _weights(found, sigma, rho, 0.3)),
         ("it is a mean over bins", _mean(my_loss, sigma, rho, draw)),
     )
-    return Report("check_loss", seed, findings)
+    return Report("loss", seed, findings)
 
 
+@guarded
 def check_average(my_average: Callable[[float, float, int], float], seed: int = 0) -> Report:
     """Check one step of a moving average of weights.
 
@@ -85,15 +87,17 @@ def check_average(my_average: Callable[[float, float, int], float], seed: int = 
         ("after 400 steps the random start is forgotten", "" if abs(mean - other) < 0.5 else
          f"a start of 100 still moves the average by {abs(mean - other):.3g}"),
     )  # fmt: skip
-    return Report("check_average", seed, findings)
+    return Report("average", seed, findings)
 
 
-def _asked(asked: list, r: Tensor, noise: Tensor, sigma: Tensor) -> str:
+def _asked(asked: list, r: Tensor, y: Tensor, noise: Tensor, sigma: Tensor) -> str:
     if len(asked) != 2:
         return f"the denoiser was called {len(asked) / 2:g} times for one loss"
-    x_tilde, _, level = asked[0]
+    x_tilde, given, level = asked[0]
     if x_tilde.shape != r.shape or level.shape not in (sigma.shape, (1,)):
         return f"x̃ has the shape {tuple(x_tilde.shape)}, σ has {tuple(level.shape)}"
+    if given.shape != y.shape or not torch.allclose(given, y):
+        return "the denoiser was not given y: it may see x̃, y and σ, and nothing else"
     expected = r + sigma.view(-1, 1, 1, 1) * noise
     if torch.allclose(x_tilde, expected):
         return "" if torch.allclose(level, sigma) else "the σ that is asked is not the σ of x̃"

@@ -94,7 +94,7 @@ def device_of(name: str) -> str:
 
 def check_sets(names: list[str]) -> None:
     """Raise unless every evaluation set exists."""
-    from edmse_lite.mixing import EVALUATION_SETS
+    from edmse_lite.evaluation_sets import EVALUATION_SETS
 
     for name in names:
         if name not in EVALUATION_SETS:

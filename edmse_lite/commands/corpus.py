@@ -47,7 +47,7 @@ def corpus(args: Namespace) -> int:
 def _write_sets(folder: Path, names: list[str] | None) -> int:
     """Write FOLDER/SET/clean, FOLDER/SET/noisy and FOLDER/SET/pairs.csv."""
     from edmse_lite.audio import AudioError, writing
-    from edmse_lite.mixing import EVALUATION_SETS, evaluation_set
+    from edmse_lite.evaluation_sets import EVALUATION_SETS, evaluation_set
     from edmse_lite.spectrograms import SAMPLE_RATE
 
     names = names or list(EVALUATION_SETS)

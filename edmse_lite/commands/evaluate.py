@@ -75,8 +75,8 @@ def _check(args: Namespace) -> None:
 
 def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
     """Fixed evaluation sets, or the pairs of a folder under its name."""
+    from edmse_lite.evaluation_sets import evaluation_set
     from edmse_lite.folders import folder_pairs
-    from edmse_lite.mixing import evaluation_set
 
     if not args.pairs:
         return {name: evaluation_set(name) for name in args.sets}

@@ -10,7 +10,7 @@ export const LONGEST = 15 * 16000; // samples of one segment
 // `wave` is at 16 kHz. `network(inputs, frames, label)` is a promise of the raw output;
 // `draw(size, spin)` makes the source of diffusion noise of a walk; `score` is what export.py says of
 // the score model; `onStep` gets {index, sigma, nfe, wave}, the estimate of the walk under way.
-// Returns the mean of `settings.spins` walks, each on another frame grid, every second one slower;
+// Returns the mean of `settings.spins` walks, each on another frame grid, at two speeds and with both signs;
 // noise is turned down by `settings.limit` dB at most.
 export async function enhance(wave, network, { score, settings, draw, onStep = () => {} }) {
   const spectrogram = new Spectrogram(score.spectrogram), gate = awake(wave), total = new Float64Array(wave.length);

@@ -1,4 +1,5 @@
-// What an enhancement is averaged over (edmse_lite/spins.py): frame grids, and playing speeds.
+// What an enhancement is averaged over (edmse_lite/spins.py): frame grids, playing
+// speeds and signs.
 
 import { delayed } from "./stft.mjs";
 
@@ -24,14 +25,15 @@ export function resampled(wave, source, target) {
 }
 
 // So many ways to play a sound to the network: {apply, undo}. Every second one is slow; the delays
-// of each speed divide the hop evenly.
+// of each speed divide the hop evenly, and every second delay has its sign turned.
 export function spinsOf(count, hop) {
   return Array.from({ length: count }, (_, k) => {
     const which = k % SPEEDS.length, share = Math.ceil((count - which) / SPEEDS.length), [speed, of] = SPEEDS[which];
-    const delay = Math.floor((Math.floor(k / SPEEDS.length) * hop) / share);
+    const turn = Math.floor(k / SPEEDS.length), delay = Math.floor((turn * hop) / share);
+    const signed = (wave) => (turn % 2 ? wave.map((value) => -value) : wave);
     return {
-      apply: (wave) => delayed(resampled(wave, speed, of), delay),
-      undo: (wave, samples) => resampled(wave.subarray(delay), of, speed).subarray(0, samples),
+      apply: (wave) => signed(delayed(resampled(wave, speed, of), delay)),
+      undo: (wave, samples) => signed(resampled(wave.subarray(delay), of, speed).subarray(0, samples)),
     };
   });
 }

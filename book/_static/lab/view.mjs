@@ -71,7 +71,7 @@ function samplerPanel(view) {
   let fields = [];
   [view.sampler, fields[0]] = select("Sampler", [["edm", "EDM: Heun's method with churn"], ["pc", "PC: predictor and corrector"]]);
   [view.steps, view.stepsOut, fields[1]] = range("Steps:", 1, 30, 1, 4);
-  [view.spins, fields[5]] = select("Walks, averaged", [1, 2, 4, 8].map((n) => [n, n === 1 ? "1" : `${n}: on other frame grids, every second one slower`]));
+  [view.spins, fields[5]] = select("Walks, averaged", [1, 2, 4, 8].map((n) => [n, n === 1 ? "1" : `${n}: on other frame grids, at two speeds${n > 2 ? ", with both signs" : ""}`]));
   [view.limit, fields[6]] = select("Environmental noise is turned down", [["Infinity", "without a limit"], ["60", "by 60 dB at most"], ["40", "by 40 dB at most"], ["20", "by 20 dB at most"]]);
   [view.walk, fields[2]] = select("Noise levels", [["near", "high ones only: near the mean of all answers"], ["full", "all the way down: one answer, drawn at random"]]);
   [view.churn, fields[3]] = select("Churn, S_churn", [["Infinity", "as much as there can be"], ["2", "2"], ["0.5", "0.5"], ["0", "0: none"]]);
