@@ -21,7 +21,7 @@ from edmse_lite.commands import CommandError, complain
 FAILED, INTERRUPTED = 2, 130  # exit codes
 TRAINABLE = (  # recipes.RECIPES
     "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied",
-    "compact-spread", "compact-turned",
+    "compact-spread", "compact-turned", "compact-long",
 )  # fmt: skip
 ENHANCE_HELP = """\
 examples:

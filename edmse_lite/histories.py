@@ -123,17 +123,22 @@ def load(name: str = recipes.MODEL) -> History:
 
 
 def collect(
-    folders: Sequence[str | Path], name: str | Path = recipes.MODEL, pairs: int = 24
+    folders: Sequence[str | Path],
+    name: str | Path = recipes.MODEL,
+    pairs: int = 24,
+    before: History | None = None,
 ) -> History:
     """Gather the histories of the runs that made a checkpoint, and score the noisy pairs.
 
     Args:
-        folders: of the runs, first one first.
+        folders: of the runs, first one first; of the last ones only if ``before`` has the others.
         name: checkpoint, whose record says how each run was started.
         pairs: number of validation pairs of these runs.
+        before: history of the runs whose folders are gone.
 
     Raises:
-        ValueError: the folders are not the runs that the checkpoint's record names.
+        ValueError: the folders are not the runs that the checkpoint's record names, or ``before``
+            is of other runs.
         FileNotFoundError: a folder without ``history.csv``.
 
     Chapter: 10.
@@ -141,14 +146,20 @@ def collect(
     from .evaluation_sets import evaluation_set
 
     stages = records.stages(checkpoints.load(name).record)
-    if len(stages) != len(folders):
+    kept = before.stages if before else ()
+    if len(stages) != len(kept) + len(folders):
         raise ValueError(
-            f"{name} was made in {len(stages)} runs, got {len(folders)} folders: give one for each"
+            f"{name} was made in {len(stages)} runs, got {len(folders)} folders"
+            + (f" after {len(kept)} runs" if kept else ": give one for each")
         )
+    for stage, record in zip(kept, stages, strict=False):
+        if stage.command != record["command"]:
+            raise ValueError(f"{name}: its record has {record['command']!r}, not {stage.command!r}")
     valid = evaluation_set("valid", pairs)
     noisy = _means(valid, [pair.noisy for pair in valid])
-    found = [_stage(Path(f), record, valid) for f, record in zip(folders, stages, strict=True)]
-    return History(len(valid), noisy, tuple(found))
+    new = zip(folders, stages[len(kept) :], strict=True)
+    found = [_stage(Path(folder), record, valid) for folder, record in new]
+    return History(len(valid), noisy, (*kept, *found))
 
 
 def _means(valid: tuple[Pair, ...], waves: Sequence[Tensor]) -> dict[str, float]:
@@ -158,17 +169,19 @@ def _means(valid: tuple[Pair, ...], waves: Sequence[Tensor]) -> dict[str, float]
     return {key: round(sum(s[key] for s in scores) / len(scores), 4) for key in SHOWN}
 
 
-def write(folders: Sequence[str | Path], name: str = recipes.MODEL) -> Path:
+def write(
+    folders: Sequence[str | Path], name: str = recipes.MODEL, before: History | None = None
+) -> Path:
     """Write the file that :func:`load` reads.
 
     Args:
-        folders: as for :func:`collect`.
+        folders, before: as for :func:`collect`; ``before=load()`` adds runs to the file.
         name: of the model.
 
     Chapter: 10.
     """
     path = RESULTS / f"{name}-training.json"
-    text = json.dumps(asdict(collect(folders, name)), indent=1, ensure_ascii=False)
+    text = json.dumps(asdict(collect(folders, name, before=before)), indent=1, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode())
     return path
 

@@ -274,10 +274,17 @@ COMPACT_TURNED = replace(
         COMPACT_SPREAD.training, steps=8_000, learning_rate=4e-4, ema=0.9995, seed=6
     ),
 )
-"""Its last 8,000 steps: begins with the weights of :data:`COMPACT_SPREAD`.
+"""Its next 8,000 steps: begins with the weights of :data:`COMPACT_SPREAD`.
 
 Voices are played at down to three quarters of their speed, and half of them with the other sign.
 """
+
+COMPACT_LONG = replace(
+    COMPACT_TURNED,
+    mixing=replace(COMPACT_TURNED.mixing, formants=0.15),
+    training=replace(COMPACT_TURNED.training, steps=20_000, seed=7),
+)
+"""Its last 20,000 steps: begins with the weights of :data:`COMPACT_TURNED`; milder formants."""
 
 RECIPES = {
     "compact": COMPACT,
@@ -287,5 +294,6 @@ RECIPES = {
     "compact-varied": COMPACT_VARIED,
     "compact-spread": COMPACT_SPREAD,
     "compact-turned": COMPACT_TURNED,
+    "compact-long": COMPACT_LONG,
 }
 """What ``edmse train NAME`` knows."""

@@ -2,9 +2,10 @@
 
 python scripts/stages.py runs/compact runs/compact-refined runs/compact-settled
 
-Writes edmse_lite/results/stages.csv, a system a run, and goes on where it stopped; rows of runs
-that are not named go. The model card subtracts them from those of the model that ships. As in
-scripts/release.py, schedule and noise levels are those of the recipe as it is now.
+Writes edmse_lite/results/stages.csv, a system a run, and goes on where it stopped. Rows of runs
+that are not named stay if the model that ships was made by them. The model card subtracts all from
+those of the model that ships. As in scripts/release.py, schedule and noise levels are those of the
+recipe as it is now.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edmse_lite import checkpoints, evaluation, recipes, studies, systems
+from edmse_lite import checkpoints, evaluation, recipes, records, studies, systems
 from edmse_lite.denoisers import ScoreModel
 
 
@@ -23,6 +24,13 @@ def as_now(run: Path, place: Path) -> Path:
     target = place / run.resolve().name
     checkpoints.save(target, model, found.spectrogram, found.record)
     return target
+
+
+def order(rows: list[studies.Row]) -> list[studies.Row]:
+    """Rows of the stages of the model that ships, first stage first; others go."""
+    stages = records.stages(checkpoints.load(recipes.MODEL).record)[:-1]
+    place = {stage["sha256"][: systems.HASH_DIGITS]: k for k, stage in enumerate(stages)}
+    return sorted((r for r in rows if r.checkpoint in place), key=lambda r: place[r.checkpoint])
 
 
 def main() -> int:
@@ -44,7 +52,8 @@ def main() -> int:
                 )
                 for folder in folders
             ]
-            studies.evaluate(studies.jobs(found, sets), args.out, workers=args.workers)
+            studies.evaluate(studies.jobs(found, sets), args.out, workers=args.workers, keep=True)
+            studies.write(args.out, order(studies.read(args.out)))
     except (checkpoints.CheckpointError, ValueError) as error:
         print(f"stages: {error}", file=sys.stderr)
         return 2

@@ -151,6 +151,16 @@ def test_a_history_is_gathered_from_the_folders_of_its_runs(
     found = histories.collect([tmp_path / "run"], tmp_path / "run", pairs=1)
     assert found.path("si_sdr") == [([2, 4], [4.0, 5.0])]
     assert found.stages[0].speed == pytest.approx(4 * 12 / 720)
+    again = {**record, "command": "edmse train on", "before": record}
+    checkpoints.save(tmp_path / "on", model.model, model.spectrogram, again)
+    (tmp_path / "on" / "history.csv").write_text(rows)
+    both = histories.collect([tmp_path / "on"], tmp_path / "on", pairs=1, before=found)
+    assert [steps for steps, _ in both.path("pesq")] == [[2, 4], [6, 8]]
+    with pytest.raises(ValueError, match="1 folders after 2 runs"):
+        histories.collect([tmp_path / "on"], tmp_path / "on", pairs=1, before=both)
+    other = dataclasses.replace(found, stages=(both.stages[1],))
+    with pytest.raises(ValueError, match="'edmse train tiny', not 'edmse train on'"):
+        histories.collect([tmp_path / "on"], tmp_path / "on", pairs=1, before=other)
     (tmp_path / "run" / "history.csv").write_text(rows.rsplit("\n", 2)[0])
     with pytest.raises(ValueError, match="ends at step 2"):
         histories.collect([tmp_path / "run"], tmp_path / "run", pairs=1)

@@ -77,6 +77,27 @@ def test_every_code_name_of_the_notation_exists() -> None:
         look_up(name)
 
 
+def plain(tex: str) -> str:
+    """Return TeX without fonts, braces and spaces, in lower case: chapters differ in them."""
+    fonts = r"\\(?:mathrm|text|bar|hat|tilde|overline)|[{}\s$\\]"
+    return re.sub(fonts, "", tex).lower()
+
+
+def test_every_symbol_stands_in_the_chapter_that_its_row_names() -> None:
+    rows = re.findall(r"^\| .*\(\.\./notebooks/\w+\) \|$", NOTATION, re.M)
+    assert len(rows) > 45
+    for row in rows:
+        symbol, code, *_, link = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1])
+        number, page = re.fullmatch(r"\[(\d+)\]\(\.\./notebooks/(\w+)\)", link).groups()
+        assert page.startswith(f"{int(number):02d}_"), row
+        chapter = (ROOT / "notebooks" / f"{page}.ipynb").read_text(encoding="utf-8")
+        cells = json.loads(chapter)["cells"]
+        text = plain("\n".join("".join(cell["source"]) for cell in cells))
+        names = [*re.findall(r"`([^`]+)`", code), *re.findall(r"`se\.([\w.]+)`", row)]
+        known = [symbol, *symbol.split(", "), *(name.split(".")[-1] for name in names)]
+        assert any(plain(name) in text for name in known if name), f"not in {page}: {row}"
+
+
 def test_the_short_code_names_are_arguments_or_methods_of_what_stands_beside_them() -> None:
     """`sde.g(t)` beside `se.SDE.g`, `steps` beside `se.EDM.steps`, and so on."""
     for row in re.findall(r"^\| .*$", NOTATION, re.M):
