@@ -103,6 +103,14 @@ def sampler(
     return D(x, y, sigmas[-1])
 
 
+def churned_in_the_real_part(D, x, y, sigmas, churn, g):
+    for sigma, lower in zip(sigmas, sigmas[1:], strict=False):
+        high = sigma * (1 + churn)
+        fresh = torch.randn(x.shape, dtype=x.dtype, generator=g)
+        x = heun(D, x + (2 * (high**2 - sigma**2)) ** 0.5 * fresh.real, y, high, lower)
+    return D(x, y, sigmas[-1])
+
+
 def churned_once(D, x, y, sigmas, churn, g):
     first, second, *rest = sigmas
     return sampler(D, sampler_step(D, x, y, first, second, churn, g), y, [second, *rest], 0.0, g)
@@ -139,6 +147,7 @@ WRONG_SAMPLERS = {
     "a level twice": (heun_to_the_end, "calls for N = 65 levels, expected 2N − 1"),
     "the midpoint rule": (lambda *a: sampler(*a, step=midpoint), "and nowhere between"),
     "churn in the first step only": (churned_once, "each level is raised before its step"),
+    "churn for the real part": (churned_in_the_real_part, "times as far as the imaginary"),
     "σ = 0": (past_the_end, "was called at σ = 0"),
     "x̃ at the end": (state, "this is x̃ at the last level"),
     "y + D": (lambda D, x, y, *a: y + sampler(D, x, y, *a), "return D, the estimate of r"),

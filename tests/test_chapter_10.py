@@ -209,6 +209,16 @@ def test_the_right_loss_passes(seed: int) -> None:
     assert check_loss(right_loss, seed).score == 5
 
 
+def real_part(denoise, x0, y, sigma, noise, data):
+    error = denoise(x0 - y + sigma.view(-1, 1, 1, 1) * noise, y, sigma) - (x0 - y)
+    return (sigma**-2 + data**-2) * error.real.square().mean(dim=(1, 2, 3))
+
+
+def squared_mean(denoise, x0, y, sigma, noise, data):
+    error = denoise(x0 - y + sigma.view(-1, 1, 1, 1) * noise, y, sigma) - (x0 - y)
+    return (sigma**-2 + data**-2) * error.abs().mean(dim=(1, 2, 3)).square()
+
+
 def unweighted(denoise, x0, y, sigma, noise, data):
     return right_loss(denoise, x0, y, sigma, noise, data) / (sigma**-2 + data**-2)
 
@@ -247,6 +257,8 @@ def told_the_answer(denoise, x0, y, sigma, noise, data):
     [
         (told_the_answer, "the denoiser was not given y"),
         (unweighted, "λ is missing"),
+        (real_part, "its imaginary part counts, too"),
+        (squared_mean, "at one level the loss is wrong by a factor 1."),
         (of_the_score, "EDM adds 1/σ_d²"),
         (summed, "average, do not add"),
         (towards_x0, "what is D compared with?"),

@@ -243,7 +243,8 @@ def sampler(denoiser, y, levels, churn, noise, *, wrong=""):
     for i, sigma in enumerate(levels):
         hat = sigma if wrong == "once" and i else (1 + churn) * sigma
         added = hat - sigma if wrong == "std" else (hat**2 - sigma**2) ** 0.5
-        x = x + added * noise()
+        if wrong != "dry" or i < len(levels) - 1:
+            x = x + added * noise()
         if wrong == "level":
             hat = sigma
         d, last = denoiser(x, y, hat), i == len(levels) - 1
@@ -278,6 +279,7 @@ WRONG_SAMPLERS = [
     ("zero", "asked near σ = 0"),
     ("level", "after churn ask at σ̂"),
     ("std", "variances add"),
+    ("dry", "noise() is called 65 times for N = 65, expected N + 1"),
     ("no D", "leads to D at the end of the flow: off by"),
 ]
 

@@ -198,7 +198,7 @@ def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
     oracle, high, low = GaussianOracle(0.1 + 0.4 * u[0], 0.1 + 0.4 * u[1]), 2.0, 0.1
     asked = Asked(lambda x_tilde, y, sigma: oracle(x_tilde, y, max(float(sigma), 1e-12)))
 
-    def run(y: Tensor, steps: int, churn: float) -> tuple[Tensor, Tensor]:
+    def run(y: Tensor, steps: int, churn: float) -> tuple[Tensor, Tensor, int]:
         asked.levels.clear()
         drawn: list[Tensor] = []
 
@@ -207,17 +207,17 @@ def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
             return drawn[-1]
 
         out = my_sampler(asked, y, _rho_levels(steps, low, high), churn, noise)
-        return out, drawn[0] if drawn else torch.zeros_like(y)
+        return out, drawn[0] if drawn else torch.zeros_like(y), len(drawn)
 
     y, errors = noise_like(torch.empty(64, dtype=torch.complex128), generator), []
     for steps in (33, 65, 129):
-        out, start = run(y, steps, 0.0)
+        out, start, _ = run(y, steps, 0.0)
         exact = oracle(oracle.flow(high * start, y, high, low), y, low)
         errors.append(_rms(out - exact) / _rms(exact))
     heun, quiet = _levels(asked, low, high), len(asked.levels)
     order = math.log2(errors[1] / errors[2]) if min(errors) > 0 else math.inf
     wide = torch.zeros(20_000, dtype=torch.float64)
-    spread = float(run(wide, 65, 0.2)[0].std())
+    churned, _, draws = run(wide, 65, 0.2)
     wanted = _spread(oracle, _rho_levels(65, low, high), 0.2)
     findings = [
         ("NFE", _nfe(quiet, 129)),
@@ -225,7 +225,7 @@ def check_edm(my_sampler: Callable[..., Tensor], seed: int = 0) -> Report:
         ("levels that are asked with churn", _raised(asked, _rho_levels(65, low, high), 0.2)),
         ("leads to D at the end of the flow", _lands(errors[-1])),
         ("order", "" if order > 1.8 else f"order {order:.1f}, expected 2.0"),
-        ("spread with churn", _width(spread / wanted)),
+        ("spread with churn", _drawn(draws, 65) or _width(float(churned.std()) / wanted)),
     ]
     return Report("edm", seed, tuple(findings))
 
@@ -274,6 +274,12 @@ def _raised(asked: Asked, given: list[float], churn: float) -> str:
 
 def _lands(error: float) -> str:
     return "" if error < 0.02 else f"off by {error:.2f} of it after 129 steps"
+
+
+def _drawn(found: int, steps: int) -> str:
+    if found == steps + 1:
+        return ""
+    return f"noise() is called {found} times for N = {steps}, expected N + 1: the start, each step"
 
 
 def _width(ratio: float) -> str:

@@ -35,23 +35,25 @@ def check_loss(my_loss: Callable[..., Tensor], seed: int = 0) -> Report:
     shape = (5, 1, 12, 9)
     x0, n, noise = torch.randn(3, *shape, dtype=torch.complex128, generator=draw)
     y, rho = x0 + 0.4 * n, 0.4
+    fault = torch.randn(shape, dtype=torch.complex128, generator=draw)
     sigma = torch.tensor([0.02, 0.1, 0.4, 1.0, 3.0], dtype=torch.float64)
     asked: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def off_by(error: float) -> Denoise:
         def denoise(x_tilde: Tensor, y_: Tensor, level: Tensor) -> Tensor:
             asked.append((x_tilde, y_, torch.as_tensor(level).double().flatten()))
-            return x0 - y + error * sigma.view(-1, 1, 1, 1)
+            return x0 - y + error * sigma.view(-1, 1, 1, 1) * fault
 
         return denoise
 
+    error = 0.3 * sigma.view(-1, 1, 1, 1) * fault
     perfect = my_loss(off_by(0.0), x0, y, sigma, noise, rho)
     found = my_loss(off_by(0.3), x0, y, sigma, noise, rho)
     findings = (
         ("it asks once, for x̃ = r + σε, y and σ", _asked(asked, x0 - y, y, noise, sigma)),
         ("it returns one loss an item", _items(found, len(sigma))),
         ("a perfect denoiser has the loss 0", _perfect(perfect)),
-        ("λ is right at every level", _weights(found, sigma, rho, 0.3)),
+        ("λ is right at every level", _weights(found, error, sigma, rho)),
         ("it is a mean over bins", _mean(my_loss, sigma, rho, draw)),
     )
     return Report("loss", seed, findings)
@@ -116,11 +118,11 @@ def _perfect(found: Tensor) -> str:
     return "" if top < 1e-12 else f"it is {top:.3g}: what is D compared with?"
 
 
-def _weights(found: Tensor, sigma: Tensor, rho: float, error: float) -> str:
+def _weights(found: Tensor, error: Tensor, sigma: Tensor, rho: float) -> str:
     found = torch.as_tensor(found).double()
     if found.shape != sigma.shape:
         return "it cannot be seen before there is one loss an item"
-    power = (error * sigma) ** 2
+    power = error.abs().square().mean(dim=(1, 2, 3))
     right = power * (sigma**-2 + rho**-2)
     if torch.allclose(found, right):
         return ""
@@ -128,6 +130,8 @@ def _weights(found: Tensor, sigma: Tensor, rho: float, error: float) -> str:
         return "λ is missing: high levels then drown the others"
     if torch.allclose(found, power * sigma**-2):
         return "λ is 1/σ², the weight of the score: EDM adds 1/σ_d²"
+    if torch.allclose(found, right / power * error.real.square().mean(dim=(1, 2, 3))):
+        return "the error is complex: its imaginary part counts, too"
     worst = float((found / right).log().abs().max().exp())
     return f"at one level the loss is wrong by a factor {worst:.3g}"
 
