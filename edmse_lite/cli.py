@@ -19,9 +19,9 @@ from edmse_lite import commands
 from edmse_lite.commands import CommandError, complain
 
 FAILED, INTERRUPTED = 2, 130  # exit codes
-TRAINABLE = (  # recipes.RECIPES
+TRAINABLE = (  # compact.RECIPES
     "compact", "compact-refined", "compact-settled", "compact-focused", "compact-varied",
-    "compact-spread", "compact-turned", "compact-long",
+    "compact-spread", "compact-turned", "compact-long", "compact-again",
 )  # fmt: skip
 ENHANCE_HELP = """\
 examples:
@@ -145,6 +145,10 @@ def _add_train(adder: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the arithmetic")
     parser.add_argument("--seed", type=int, help="of everything random")
+    parser.add_argument(
+        "--sigma-data", type=float, metavar="RMS",
+        help="of x0 - y, as `edmse corpus check` measures it (default: that of the recipe)",
+    )  # fmt: skip
     parser.add_argument("--warm-start", type=Path, metavar="FOLDER", help="begin with its weights")
     _add_scale(parser)
     parser.set_defaults(run=commands.train)
@@ -216,6 +220,11 @@ def _add_corpus(adder: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=commands.corpus)
     below = parser.add_subparsers(metavar="get | check | pack")
     _add_get(below)
+    take = below.add_parser("take", help="copy a folder of pairs, such as EARS-WHAM, at 16 kHz")
+    take.add_argument("folder", type=Path, help="with clean/ and noisy/ in it, or in its splits")
+    take.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="goes on if stopped")
+    _add_bad(take)
+    take.set_defaults(run=commands.take)
     check = below.add_parser("check", help="read every pair of a folder or shards; name bad ones")
     check.add_argument("folder", type=Path, help="with clean/ and noisy/ in it, or with shards")
     check.set_defaults(run=commands.check)

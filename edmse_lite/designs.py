@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edmse_lite import papers, recipes
+from edmse_lite import compact, papers
 from edmse_lite.grids import rho
 from edmse_lite.mixing import MixingConfig
 from edmse_lite.networks import UNetConfig
@@ -106,7 +106,7 @@ def find(name: str) -> Recipe:
 
     Chapter: 10.
     """
-    known = recipes.RECIPES | {f"study/{key}": recipe for key, recipe in DESIGNS.items()}
+    known = compact.RECIPES | {f"study/{key}": recipe for key, recipe in DESIGNS.items()}
     known |= {f"paper/{key}": recipe for key, recipe in papers.SYSTEMS.items()}
     if name not in known:
         raise ValueError(f"no recipe {name!r}; known are {', '.join(known)}")

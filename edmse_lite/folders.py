@@ -22,6 +22,9 @@ from .corpora import AUDIO_SUFFIXES, Pair, check_audible, read_mono
 BAD = ("refuse", "skip")
 """What to do with a bad file: stop and name it, or name it and leave it out."""
 
+FACTS = "pairs.csv"
+"""Name of the table in a folder that tells what the files do not."""
+
 _SNR = re.compile(r"(.+)_(-?\d+(?:\.\d+)?)dB")
 _VOICE = re.compile(r"(p\d{3})[_/]")  # of VoiceBank and EARS
 _FACTS = ("voice", "noise_type", "noise_file", "text", "language")
@@ -133,7 +136,7 @@ def find_pairs(
             noisy[named[1]] = noisy.pop(key)
     for key in sorted(clean.keys() ^ noisy.keys()):
         _judge(f"{folder}: {key} has no partner in clean/ or noisy/", bad, report)
-    facts = _read_facts(folder / "pairs.csv")
+    facts = _read_facts(folder / FACTS)
     none = torch.zeros(0)
     return [
         PairFiles(key, clean[key], noisy[key], facts.get(key) or Pair(

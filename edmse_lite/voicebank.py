@@ -18,14 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import torch
-
 from .archives import RECORD, checked_members, note, recorded
+from .copies import SPLITS, Progress, write
 from .corpora import check_audible, decode
 from .downloads import AGAIN, PAUSES, Download, DownloadError, fetch, sha256_of
-from .files import write_bytes
 from .folders import BAD
-from .spectrograms import SAMPLE_RATE
 
 PAGE = "https://doi.org/10.7488/ds/2117"
 ADDRESS = "https://datashare.ed.ac.uk/server/api/core/bitstreams/{identifier}/content"
@@ -35,10 +32,6 @@ VALID_VOICES = ("p226", "p287")
 """Voices that are taken out of training for validation (brever, sgmse)."""
 
 PARTS = ("train", "test")
-SPLITS = ("train", "valid", "test")
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -253,18 +246,12 @@ def _unpack(
 
 def _convert(data: bytes, target: Path, name: str) -> str:
     """Write one recording at 16 kHz with 16 bits; returns what is wrong with it, or nothing."""
-    import soundfile
-
     try:
         wave = decode(io.BytesIO(data), name)
         check_audible(wave, name)
     except ValueError as error:
         return str(error)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    whole = (32_768 * wave).round().clamp(-32_768, 32_767).to(torch.int16)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, whole.numpy(), SAMPLE_RATE, "PCM_16", format="WAV")
-    write_bytes(target, buffer.getvalue())
+    write(target, wave)
     return ""
 
 

@@ -65,6 +65,17 @@ def unpack_wheel() -> None:
     stamp.write_text(now)
 
 
+def times() -> str:
+    """Say how long the notebooks took to run when they last did, and which took longest."""
+    from jupyter_cache import get_cache
+
+    records = sorted(get_cache(BUILD / ".jupyter_cache").list_cache_records(), key=lambda r: r.pk)
+    seconds = {Path(r.uri).stem: float(r.data["execution_seconds"]) for r in records}  # last wins
+    longest = sorted(seconds, key=seconds.__getitem__, reverse=True)[:4]
+    listed = ", ".join(f"{name} {seconds[name]:.0f} s" for name in longest)
+    return f"Notebooks ran for {sum(seconds.values()):.0f} s in all; the longest: {listed}."
+
+
 def main() -> int:
     """Build, one build at a time in this folder."""
     with open(ROOT / ".venv" / "build.lock", "w") as lock:
@@ -95,6 +106,7 @@ def build() -> int:
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
         print("The book was not built: see the messages above.", file=sys.stderr)
         return code
+    print(times())
     page = BUILD / "html" / "index.html"
     print(f"The book is built ({time.monotonic() - start:.0f} s): {page}")
     print("Open that file in a browser, or run `make read` and follow the address it prints.")

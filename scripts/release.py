@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from edmse_lite import checkpoints, recipes, records
+from edmse_lite import checkpoints, compact, recipes, records
 from edmse_lite.denoisers import ScoreModel
 from edmse_lite.recipes import Recipe
 
@@ -70,7 +70,7 @@ def _previous(before: str | Path, record: records.Record) -> records.Record:
     found = checkpoints.load(before)
     if record["config"] in [stage.get("config") for stage in records.stages(found.record)]:
         raise ValueError(f"{before}: is this very run, not what it began from")
-    named = [r for r in recipes.RECIPES.values() if asdict(r.training) == found.record["config"]]
+    named = [r for r in compact.RECIPES.values() if asdict(r.training) == found.record["config"]]
     mixing = {"mixing": asdict(named[0].mixing)} if named else {}  # early records do not say it
     return {**mixing, **found.record, "sha256": found.sha256}
 
@@ -79,7 +79,7 @@ def main() -> int:
     """Release a run, and print its record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="folder of the run, such as runs/compact-refined")
-    parser.add_argument("recipe", choices=sorted(recipes.RECIPES), help="what it was made with")
+    parser.add_argument("recipe", choices=sorted(compact.RECIPES), help="what it was made with")
     parser.add_argument("--before", help="checkpoint that it began from (name or folder)")
     parser.add_argument("--command", default="", help="in place of the recorded command")
     parser.add_argument("--name", default=recipes.MODEL, help="name of the released checkpoint")
@@ -87,7 +87,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         record = release(
-            args.run, recipes.RECIPES[args.recipe], checkpoints.PRETRAINED / args.name,
+            args.run, compact.RECIPES[args.recipe], checkpoints.PRETRAINED / args.name,
             args.before, args.command, args.unfinished,
         )  # fmt: skip
     except (ValueError, OSError) as error:

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edmse_lite import checkpoints, evaluation, recipes, records, studies, systems
+from edmse_lite import checkpoints, compact, evaluation, recipes, records, studies, systems
 from edmse_lite.denoisers import ScoreModel
 
 
 def as_now(run: Path, place: Path) -> Path:
     """Copy a run into `place`, with today's schedule and noise levels; return the copy."""
-    found, now = checkpoints.load(run), recipes.COMPACT
+    found, now = checkpoints.load(run), compact.COMPACT
     model = ScoreModel(found.model.network, now.sde, now.preconditioning, now.sigma_range)
     target = place / run.resolve().name
     checkpoints.save(target, model, found.spectrogram, found.record)

@@ -13,11 +13,21 @@ from pathlib import Path
 
 import torch
 
-from edmse_lite import Corpus, Mixer, MixingConfig, UNetConfig, parallel, recipes, runs, training
+from edmse_lite import (
+    Corpus,
+    Mixer,
+    MixingConfig,
+    UNetConfig,
+    compact,
+    parallel,
+    recipes,
+    runs,
+    training,
+)
 from edmse_lite.cli import main
 
 RECIPE = replace(
-    recipes.COMPACT,
+    compact.COMPACT,
     network=UNetConfig(channels=(8, 16), embedding=16),
     mixing=MixingConfig(seconds=0.5),
     training=recipes.TrainingConfig(
@@ -56,7 +66,7 @@ def small(team: parallel.Alone, losses: list[float]) -> None:
     training.Trainer.take_step = take_step
     runs.evaluation_set = lambda *_: ()
     Mixer.bundled = classmethod(lambda cls, config, device: small_mixer(config, device))
-    recipes.RECIPES["compact"] = RECIPE
+    compact.RECIPES["compact"] = RECIPE
     parallel.join = lambda device: team
     team.leave = lambda: None  # one team for all of the runs
 

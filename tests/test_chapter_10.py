@@ -11,7 +11,7 @@ from close import close
 from torch import Tensor
 
 import edmse_lite as se
-from edmse_lite import anatomy, checkpoints, faults, figures, histories, recipes, records
+from edmse_lite import anatomy, checkpoints, compact, faults, figures, histories, recipes, records
 from edmse_lite.checks import check_average, check_loss
 from edmse_lite.networks import CompactUNet, UNetConfig
 
@@ -31,7 +31,7 @@ def awake(config: UNetConfig) -> CompactUNet:
 # Anatomy
 
 
-@pytest.mark.parametrize("config", [SMALL, recipes.COMPACT.network])
+@pytest.mark.parametrize("config", [SMALL, compact.COMPACT.network])
 def test_the_parts_add_up_to_the_whole(config: UNetConfig) -> None:
     network = CompactUNet(config)
     parts = anatomy.blocks(network)
@@ -45,7 +45,7 @@ def test_the_parts_add_up_to_the_whole(config: UNetConfig) -> None:
 
 def test_a_block_costs_what_paper_says() -> None:
     """Two 3 x 3 convolutions: 18 C^2 weights, and 36 C^2 operations for each place."""
-    found = {p.name: p for p in anatomy.blocks(CompactUNet(recipes.COMPACT.network))}
+    found = {p.name: p for p in anatomy.blocks(CompactUNet(compact.COMPACT.network))}
     block = found["down 1"]
     width, bands, frames = block.shape
     assert (width, bands, frames) == (48, 64, 64)
@@ -176,7 +176,7 @@ def test_every_run_is_scored_by_one_sampler_whatever_levels_its_record_names() -
 
 
 def test_the_drawing_names_every_level_and_its_share() -> None:
-    figure = figures.unet(anatomy.blocks(CompactUNet(recipes.COMPACT.network)))
+    figure = figures.unet(anatomy.blocks(CompactUNet(compact.COMPACT.network)))
     said = [text.get_text() for text in figure.axes[0].texts]
     assert sum("level 1: 48 × 64" in text for text in said) == 2
     assert sum("level 5: 80 × 4" in text for text in said) == 1

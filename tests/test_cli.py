@@ -448,6 +448,6 @@ def test_a_file_of_another_kind_is_not_replaced(text: str, here: Path, model: st
 
 
 def test_the_command_line_names_every_recipe() -> None:
-    from edmse_lite import cli, recipes
+    from edmse_lite import cli, compact
 
-    assert set(recipes.RECIPES) == set(cli.TRAINABLE)
+    assert set(compact.RECIPES) == set(cli.TRAINABLE)

@@ -12,7 +12,16 @@ from tiny import tiny_model
 from torch.testing import assert_close
 
 import edmse_lite as se
-from edmse_lite import checkpoints, confirmation, designs, evaluation, recipes, studies, surveys
+from edmse_lite import (
+    checkpoints,
+    compact,
+    confirmation,
+    designs,
+    evaluation,
+    recipes,
+    studies,
+    surveys,
+)
 from edmse_lite.designs import DESIGNS
 from edmse_lite.losses import denoising_loss
 from edmse_lite.networks import CompactUNet
@@ -138,7 +147,7 @@ def test_the_predictive_model_sees_neither_state_nor_level() -> None:
 
 
 def test_a_name_that_is_not_known_is_answered_with_all() -> None:
-    assert designs.find("compact") is recipes.COMPACT
+    assert designs.find("compact") is compact.COMPACT
     assert designs.find("study/edm-cosine") is DESIGNS["edm-cosine"]
     with pytest.raises(ValueError, match=r"no recipe 'edm'; known are compact, .*study/predictive"):
         designs.find("edm")

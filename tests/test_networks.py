@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import edmse_lite as se
-from edmse_lite import recipes
+from edmse_lite import compact
 from edmse_lite.networks import CompactUNet, UNetConfig
 
 TINY = UNetConfig(channels=(8, 16), embedding=16)
@@ -27,7 +27,7 @@ def randomised(config: UNetConfig) -> CompactUNet:
 
 def test_size_and_cost_of_the_compact_network():
     """At most 1.25 M parameters, and 2.1 GFLOP an evaluation and second of sound."""
-    network = CompactUNet(recipes.COMPACT.network)
+    network = CompactUNet(compact.COMPACT.network)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 1_250_000
     frames = 256
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -59,7 +59,7 @@ def test_the_noise_level_reaches_the_output():
 
 
 def test_every_parameter_learns():
-    network = randomised(recipes.COMPACT.network)
+    network = randomised(compact.COMPACT.network)
     network(torch.randn(2, 4, 256, 16), torch.tensor([-0.5, 0.1])).square().mean().backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []

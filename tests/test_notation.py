@@ -83,24 +83,29 @@ def plain(tex: str) -> str:
     return re.sub(fonts, "", tex).lower()
 
 
+def symbols() -> list[tuple[str, str, str, str, str]]:
+    """Rows that say which chapter brings a symbol in: symbol, meaning, code, function, link."""
+    lines = re.findall(r"^\| .*\(\.\./notebooks/\w+\) \|$", NOTATION, re.M)
+    rows = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert len(rows) > 45 and all(len(row) == 5 for row in rows)
+    return [tuple(row) for row in rows]
+
+
 def test_every_symbol_stands_in_the_chapter_that_its_row_names() -> None:
-    rows = re.findall(r"^\| .*\(\.\./notebooks/\w+\) \|.*$", NOTATION, re.M)
-    assert len(rows) > 45
-    for row in rows:
-        symbol, link, code, *_ = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1])
+    for symbol, _, code, function, link in symbols():
         number, page = re.fullmatch(r"\[(\d+)\]\(\.\./notebooks/(\w+)\)", link).groups()
-        assert page.startswith(f"{int(number):02d}_"), row
+        assert page.startswith(f"{int(number):02d}_"), symbol
         chapter = (ROOT / "notebooks" / f"{page}.ipynb").read_text(encoding="utf-8")
         cells = json.loads(chapter)["cells"]
         text = plain("\n".join("".join(cell["source"]) for cell in cells))
-        names = [*re.findall(r"`([^`]+)`", code), *re.findall(r"`se\.([\w.]+)`", row)]
+        names = [*re.findall(r"`([^`]+)`", code), *re.findall(r"`se\.([\w.]+)`", function)]
         known = [symbol, *symbol.split(", "), *(name.split(".")[-1] for name in names)]
-        assert any(plain(name) in text for name in known if name), f"not in {page}: {row}"
+        assert any(plain(name) in text for name in known if name), f"not in {page}: {symbol}"
 
 
 def test_the_short_code_names_are_arguments_or_methods_of_what_stands_beside_them() -> None:
     """`sde.g(t)` beside `se.SDE.g`, `steps` beside `se.EDM.steps`, and so on."""
-    found = re.findall(r"^\| .* \| \[\d+\]\(\S+\) \| (.*?) \|", NOTATION, re.M)
+    found = [code for _, _, code, _, _ in symbols()]
     assert sum("`sde." in code for code in found) > 5
     for code in found:
         for method, argument in re.findall(r"`sde\.(\w+)(?:\((\w+)\))?`", code):

@@ -12,7 +12,7 @@ import torch
 from small_run import RECIPE, small_mixer
 from torch import nn
 
-from edmse_lite import Mixer, MixingConfig, intake, recipes, runs
+from edmse_lite import Mixer, MixingConfig, compact, intake, runs
 from edmse_lite.cli import main
 from edmse_lite.profiling import Profile, profile
 from edmse_lite.states import TrainingError
@@ -25,7 +25,7 @@ COLUMNS = "path,kind,split,label,language,seconds,text,author,source,licence"
 def small(monkeypatch, tmp_path):
     """The small recipe, in an empty folder."""
     monkeypatch.setattr(runs, "evaluation_set", lambda *_: ())
-    monkeypatch.setitem(recipes.RECIPES, "compact", RECIPE)
+    monkeypatch.setitem(compact.RECIPES, "compact", RECIPE)
     monkeypatch.chdir(tmp_path)
 
 

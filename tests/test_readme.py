@@ -60,7 +60,7 @@ def enhance_folder(command: str, folder: Path) -> None:
 
 def train(command: str, folder: Path) -> None:
     """Training takes hours: see that its words are known (tests/test_training.py trains)."""
-    from edmse_lite.recipes import RECIPES
+    from edmse_lite.compact import RECIPES
 
     run(f"{command} --help", folder)
     _, _, name, *options = command.split()
@@ -135,6 +135,16 @@ def with_pairs(command: str, folder: Path) -> None:
     run_here(command + " --steps 1" * (" evaluate " in command), folder)
 
 
+def take(command: str, folder: Path) -> None:
+    """Copy a folder of pairs; tests/test_copies.py does all else."""
+    place, to = re.search(r"take (\S+) --to (\S+)", command).groups()
+    for side in ("clean", "noisy"):
+        (folder / place / side).mkdir(parents=True)
+        noisy(folder / place / side / "00001.wav", seconds=1.5)
+    run_here(command, folder)
+    assert (folder / to / "clean" / "00001.wav").is_file()
+
+
 def clone(command: str, folder: Path) -> None:
     address = SETTING["repository"]
     assert command == f"git clone {address} && cd {address.split('/')[-1]}"
@@ -158,6 +168,7 @@ RULES: list[tuple[str, Callable[[str, Path], None]]] = [
     (r"edmse enhance \S+/ \S+/.*", enhance_folder),
     (r"edmse train .*", train),
     (r"edmse corpus get .*", fetch),
+    (r"edmse corpus take .*", take),
     (r"edmse (corpus check|corpus pack|evaluate --pairs) .*", with_pairs),
     (r"(torchrun|accelerate launch) .* -m edmse_lite train .*", launch),
     (r"git clone .*", clone),

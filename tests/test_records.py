@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import edmse_lite as se
-from edmse_lite import cards, checkpoints, recipes, records, runs
+from edmse_lite import cards, checkpoints, compact, recipes, records, runs
 from edmse_lite.mixing import Mixer, MixingConfig
 from edmse_lite.networks import UNetConfig
 
 FIRST = replace(
-    recipes.COMPACT,
+    compact.COMPACT,
     network=UNetConfig(channels=(8, 16), embedding=16),
     mixing=MixingConfig(seconds=0.5),
     training=recipes.TrainingConfig(
@@ -145,7 +145,7 @@ def test_an_early_record_of_a_recipe_gets_its_mixtures(folders, tmp_path) -> Non
     from release import release
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "first", FIRST)
+        patch.setitem(compact.RECIPES, "first", FIRST)
         before = stripped(folders[0], tmp_path / "before")
         run = stripped(folders[1], tmp_path / "run")
         record = release(run, SECOND, tmp_path / "out", before)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_run import RECIPE, small_mixer
 
-from edmse_lite import checkpoints, recipes, runs
+from edmse_lite import checkpoints, compact, recipes, runs
 from edmse_lite.cli import main
 from edmse_lite.training import Progress, Trainer, TrainingError
 
@@ -18,7 +18,7 @@ ARGUMENTS = ["train", "compact", "--device", "cpu"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to stand in, and the small recipe, which saves at its end alone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(recipes.RECIPES, "compact", RECIPE)
+    monkeypatch.setitem(compact.RECIPES, "compact", RECIPE)
     monkeypatch.setattr(runs, "evaluation_set", lambda *_: ())
     mixer = small_mixer()
     monkeypatch.setattr(runs.Mixer, "bundled", lambda config, device: mixer)

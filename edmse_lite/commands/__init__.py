@@ -6,7 +6,7 @@ Chapter: 1 (A noisy recording, enhanced).
 """
 
 from .common import CommandError, complain
-from .corpus import check, corpus, get, pack
+from .corpus import check, corpus, get, pack, take
 from .enhance import enhance
 from .evaluate import evaluate
 from .export import export
@@ -22,5 +22,6 @@ __all__ = [
     "export",
     "get",
     "pack",
+    "take",
     "train",
 ]

@@ -18,7 +18,8 @@ from .common import FAILED, CommandError, check_sets, complain, reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edmse_lite.voicebank import Progress
+    from edmse_lite.copies import Progress
+    from edmse_lite.corpora import Pair
 
 INTERRUPTED = 130  # exit code
 
@@ -136,6 +137,23 @@ def _tell(line: str) -> None:
     print(f"edmse: left out: {line}", file=sys.stderr)
 
 
+def take(args: Namespace) -> int:
+    """Copy a folder of pairs at 16 kHz; a copy that was stopped goes on."""
+    from edmse_lite import copies
+
+    try:
+        with _bars() as progress:
+            counts = copies.take(args.folder, args.to, args.bad, progress, _tell)
+    except (ValueError, OSError) as error:
+        raise CommandError(reason(error)) from None
+    except KeyboardInterrupt:
+        complain("interrupted; run the same command again, it goes on from there")
+        return INTERRUPTED
+    for name, count in counts.items():
+        print(f"{name}: {count} pairs")
+    return 0
+
+
 def check(args: Namespace) -> int:
     """Read every pair of a folder, or of shards; name the bad ones."""
     from edmse_lite.feeds import is_shards
@@ -144,7 +162,7 @@ def check(args: Namespace) -> int:
     from edmse_lite.sources import Shards
 
     faults: list[str] = []
-    good, seconds = 0, 0.0
+    good, seconds, power = 0, 0.0, 0.0
     try:
         if is_shards(args.folder):
             found = Shards.at(args.folder, "skip", faults.append)
@@ -157,16 +175,29 @@ def check(args: Namespace) -> int:
             files = find_pairs(args.folder, "skip", faults.append)
             pairs = read_pairs(files, "skip", faults.append)
         for pair in pairs:
-            good, seconds = good + 1, seconds + len(pair.clean) / 16_000
+            length = len(pair.clean) / 16_000
+            good, seconds, power = good + 1, seconds + length, power + length * _power(pair)
     except (ShardError, ValueError, OSError) as error:
         raise CommandError(reason(error)) from None
     for fault in faults:
         print(fault)
     print(f"{args.folder}: {good} good pairs, {seconds / 60:.1f} minutes")
+    if power > 0:
+        print(f"rms of x0 - y: {(power / seconds) ** 0.5:.3f}; train with it: --sigma-data")
     if faults:
         complain(f"{args.folder}: {len(faults)} bad files, named above; mend or remove them")
         return FAILED
     return 0
+
+
+def _power(pair: Pair) -> float:
+    """Mean square of r = x0 - y over the bins of a pair, at the level that a model sees."""
+    from edmse_lite.scales import Pairs
+    from edmse_lite.spectrograms import Spectrogram, level
+
+    transform, scale = Spectrogram(), level(pair.noisy)
+    clean, noisy = (transform.forward(each[None] / scale) for each in (pair.clean, pair.noisy))
+    return float(Pairs(clean, noisy).rms.square())
 
 
 def pack(args: Namespace) -> int:
