@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import checkpoints, records
+from . import checkpoints, limits, records
 from .confirmation import check_weights
 from .evaluation import FAST, OURS, RESULTS, SETS, Results
 from .files import write_bytes
@@ -30,36 +30,6 @@ TITLES = {
     "hardware": "Hardware", "torch": "PyTorch", "sha256": "SHA-256 of its weights",
 }  # fmt: skip
 """What the card calls the fields of a record, in its order."""
-
-PURPOSE = """\
-Removes environmental noise from recordings of speech, 16 kHz. It was made to teach diffusion
-speech enhancement on small machines: small enough to train and run on a CPU. It is the default
-of `edmse enhance` and of `Enhancer.from_pretrained`. It is not made for hearing aids, for
-evidence, for emergency calls, or for anything else where a wrong word does harm.
-"""
-
-LIMITS = """\
-* **Three training speakers**, reading telephone prompts in four languages (English and Spanish
-  are one woman). Results on them say nothing about speakers in general; the unseen test has one
-  more voice.
-* Prompts are studio recordings without reverberation, coded as G.722 and Opus; noise is 93 field
-  recordings of ten types. Rooms, babble of many people, music, clipping and telephone lines were
-  not measured.
-* It is a generative model: at low mixture SNR it can invent or swap sounds and whole words, and
-  sound fluent doing so. No word error rate was measured for this card.
-* Above 8 kHz there is nothing in its output. Each run draws diffusion noise, so two seeds differ.
-* Its PESQ on already clean input is below 4.64, that of the input itself: see *Clean input*.
-"""
-
-LICENCE = """\
-Code: MIT. The weights were trained on recordings of which most are under CC BY-SA 3.0 and CC BY
-3.0, the others CC0 or in the public domain. Whether weights are an adaptation of what they were
-trained on is not settled. The careful reading is taken here: the weights are offered under
-**CC BY-SA 4.0**, to which CC BY-SA 3.0 allows adaptations to move (its section 4b, "a later
-version of this License"), with attribution to the authors in `edmse_lite/corpus/manifest.csv`.
-Enhanced audio is an adaptation of the recording that you put in; its licence is that
-recording's matter.
-"""
 
 
 def model_card(checkpoint: str | Path, results: Results) -> str:
@@ -87,11 +57,15 @@ def model_card(checkpoint: str | Path, results: Results) -> str:
     ]
     if rows:
         scores += f"\n\n{_gains(results, rows)}"
-    return _page(found, found.folder.name, "edmse evaluate --standard", PURPOSE, scores)
+    return _page(
+        found, found.folder.name, "edmse evaluate --standard", limits.PURPOSE, scores, clean=True
+    )
 
 
 def stage_rows() -> list[Row]:
     """Rows of the earlier stages of the shipped model, by the default sampler; none if missing.
+
+    What made them: ``records.provenance`` with the record of ``Results.load("stages")``.
 
     Chapter: 10.
     """
@@ -111,12 +85,6 @@ def _gains(results: Results, earlier: list[Row]) -> str:
     )
 
 
-EARLIER_PURPOSE = """\
-An earlier stage in the training of *compact*. It is kept because the study of calls in chapter 14
-was made with it. To enhance recordings, use *compact*.
-"""
-
-
 def stage_card(name: str) -> str:
     """Model card of an earlier stage that comes with the package, in Markdown.
 
@@ -133,11 +101,18 @@ def stage_card(name: str) -> str:
     scores = ["Mean and 95 % interval, a bootstrap over noise recordings; the default sampler."]
     for chosen in SETS:
         scores += _set_scores(where(rows, evaluation_set=chosen), chosen)
-    return _page(found, name, "python scripts/stages.py", EARLIER_PURPOSE, "\n\n".join(scores))
+    return _page(
+        found, name, "python scripts/stages.py", limits.EARLIER_PURPOSE, "\n\n".join(scores)
+    )
 
 
 def _page(
-    found: checkpoints.Checkpoint, title: str, command: str, purpose: str, scores: str
+    found: checkpoints.Checkpoint,
+    title: str,
+    command: str,
+    purpose: str,
+    scores: str,
+    clean: bool = False,
 ) -> str:
     config = json.loads((found.folder / checkpoints.CONFIG).read_text(encoding="utf-8"))
     parts = [
@@ -147,16 +122,10 @@ def _page(
         "## What it is", _description(config).markdown(),
         "## How it was trained", _training(config.get("training", {})),
         "## How good it is", scores,
-        "## Where it stops", LIMITS,
-        "## Licence", LICENCE,
+        "## Where it stops", limits.stops(config, clean),
+        "## Licence", limits.LICENCE,
     ]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-STUDY_PURPOSE = """\
-One of the study models: a small network that was trained again for each design, with one budget,
-to compare designs. It is not made to enhance: use the model *compact* for that.
-"""
 
 
 def study_card(name: str, results: Results) -> str:
@@ -178,7 +147,7 @@ def study_card(name: str, results: Results) -> str:
         some = where(rows, evaluation_set=chosen)
         scores += _set_scores(some, chosen) if some else []
     command = "python scripts/study.py ship"
-    return _page(found, f"study/{name}", command, STUDY_PURPOSE, "\n\n".join(scores))
+    return _page(found, f"study/{name}", command, limits.STUDY_PURPOSE, "\n\n".join(scores))
 
 
 def _set_scores(rows: list[Row], name: str) -> list[str]:
@@ -240,8 +209,21 @@ def _training(record: records.Record) -> str:
     head = f"In {len(every)} stages, each from the weights of the one before. In all: "
     parts = [data, f"{head}{', '.join(sums)}."]
     for number, stage in enumerate(every, 1):
-        parts += [f"### Stage {number}", _stage(stage)]
+        changed = [_changed(stage, every[number - 2])] if number > 1 else []
+        parts += [f"### Stage {number}", *changed, _stage(stage)]
     return "\n\n".join(parts)
+
+
+def _changed(stage: records.Record, before: records.Record) -> str:
+    found = records.changes(stage, before).items()
+    said = [f"{name} {_value(was)} → {_value(now)}" for name, (was, now) in found]
+    return f"What changed: {', '.join(said) or 'the weights that it began from, alone'}."
+
+
+def _value(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:g}".replace("-", "−")
+    return "none" if value is None else str(value)
 
 
 def _stage(record: records.Record) -> str:

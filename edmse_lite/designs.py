@@ -9,7 +9,9 @@ Chapter: 14 EDM against PC, hands on; "The study models" compares them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from edmse_lite import compact, papers
 from edmse_lite.grids import rho
@@ -111,3 +113,22 @@ def find(name: str) -> Recipe:
     if name not in known:
         raise ValueError(f"no recipe {name!r}; known are {', '.join(known)}")
     return known[name]
+
+
+def commands(models: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Commands that train, evaluate and ship all models of the study, as one line for a shell.
+
+    Args:
+        models: ``design`` and ``seed`` of each training; all designs have the seed 0.
+
+    Chapter: 14.
+    """
+    later = {
+        name: tuple(sorted(m["seed"] for m in models if m["design"] == name and m["seed"]))
+        for name in DESIGNS
+    }
+    parts = ["train"]
+    for seeds in sorted(set(later.values()) - {()}):
+        names = [name for name, found in later.items() if found == seeds]
+        parts.append(f"train --names {' '.join(names)} --seeds {' '.join(map(str, seeds))}")
+    return " && ".join(f"python scripts/study.py {part}" for part in (*parts, "evaluate", "ship"))

@@ -5,6 +5,7 @@ Chapter: 9 Preconditioning, c_shift and the choice of σ.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +66,7 @@ class Preconditioning:
         sigma_data: σ_d, the root mean square of r = x0 − y in compressed STFT units (not of x0).
 
     Raises:
-        ValueError: a choice that is not in the table, or ``sigma_data`` ≤ 0.
+        ValueError: a choice that is not in the table, or ``sigma_data`` is no number above 0.
 
     Chapter: 9 Preconditioning, c_shift and the choice of σ.
     """
@@ -83,7 +84,7 @@ class Preconditioning:
             found = getattr(self, name)
             if found not in known:
                 raise ValueError(f"{name}={found!r} is not known; choose one of {', '.join(known)}")
-        if not self.sigma_data > 0:
+        if not 0 < self.sigma_data < math.inf:
             raise ValueError(
                 f"sigma_data={self.sigma_data} must be > 0; measure it as the rms of x0 - y"
             )
@@ -126,7 +127,7 @@ class Preconditioning:
             sigma_data: σ_d, rms of r, in compressed STFT units.
 
         Raises:
-            ValueError: ``sigma_data`` ≤ 0.
+            ValueError: ``sigma_data`` is no number above 0.
 
         Chapter: 9 Preconditioning, c_shift and the choice of σ.
         """

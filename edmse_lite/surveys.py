@@ -18,10 +18,11 @@ from typing import Any
 
 from . import checkpoints
 from .confirmation import Confirmation, Disagreement, compare
-from .designs import BUDGET, DESIGNS, HIGHEST
+from .designs import BUDGET, DESIGNS, HIGHEST, commands
 from .evaluation import RESULTS, SETS, Results, carry_out, describe_run, pairs_of
 from .files import write_bytes
 from .grids import rho
+from .intervals import Interval
 from .pages import Claim
 from .samplers import EDM, PC
 from .states import HISTORY
@@ -36,13 +37,11 @@ PAPERS_PC = PC(steps=30, corrector_steps=1, snr=0.5, t_eps=0.03)
 SGMSE, ONCE, PC_60 = "richter-sgmse", ", 1 call", ", PC"
 """The design of Richter et al., and what follows the name of a design that is sampled otherwise."""
 
+RANKED = 3
+"""Trainings of each of two designs that a ranking takes; fewer are an observation."""
+
 Folders = Mapping[tuple[str, int], str | Path]
 """Checkpoint of a design, by its name and its seed."""
-
-
-def command_for() -> str:
-    """Commands that train and evaluate the models."""
-    return "python scripts/study.py train; … evaluate; … ship"
 
 
 def systems(name: str, folder: str | Path, seed: int = 0) -> tuple[System, ...]:
@@ -122,10 +121,9 @@ def run(
 
     def record(minutes: float) -> dict[str, Any]:
         made = describe_run(next(iter(found.values())), minutes, workers, "cpu", False)
-        made |= {"command": command_for(), "checkpoint": "study", "sha256": "study"}
-        made["training_steps"] = BUDGET.steps
+        made |= {"checkpoint": "study", "sha256": "study", "training_steps": BUDGET.steps}
         made["models"] = [*models, *(_describe(*key, each) for key, each in found.items())]
-        return made
+        return made | {"command": commands(made["models"])}
 
     carry_out(plan(folders, sets), path, "study", record, workers=workers, progress=progress)
     if rows:
@@ -170,7 +168,7 @@ def load(folder: str | Path = RESULTS) -> Results:
 
     Chapter: 14.
     """
-    return Results.load(NAME, folder, command_for())
+    return Results.load(NAME, folder, commands())
 
 
 def confirm(results: Results, count: int = 4, most: int = 15) -> list[Confirmation]:
@@ -195,7 +193,7 @@ def confirm(results: Results, count: int = 4, most: int = 15) -> list[Confirmati
         if found != sha256:
             raise Disagreement(
                 f"study/{name} has the weights {found[:12]}, the results {sha256[:12]}; "
-                f"run `{command_for()}`"
+                f"run `{commands()}`"
             )
     draw = random.Random("".join(models.values()))
     again = []
@@ -223,6 +221,30 @@ def best(results: Results, prefix: str = "edm-") -> str:
     return max((m for m in first if m["design"].startswith(prefix)), key=lambda m: m["valid_pesq"])[
         "design"
     ]
+
+
+def ranking(
+    results: Results, first: str, second: str, chosen: str = "matched", score: str = "pesq"
+) -> Interval:
+    """Interval of ``first − second`` over noise recordings, of designs with three trainings each.
+
+    Args:
+        results: the study.
+        first, second: names of systems.
+        chosen: evaluation set.
+        score: name of a score.
+
+    Raises:
+        ValueError: fewer than :data:`RANKED` trainings that both have, or no clip.
+
+    Chapter: 14.
+    """
+    rows = where(results.rows, evaluation_set=chosen)
+    effect = difference(rows, first, second, score)
+    ours, theirs = ({row.seed for row in where(rows, system=name)} for name in (first, second))
+    if len(ours & theirs) < RANKED:
+        raise ValueError(f"{first} and {second}: a ranking takes {RANKED} trainings of each")
+    return effect
 
 
 def systems_claim(results: Results, chosen: str = "matched", margin: float = 0.05) -> Claim:
@@ -264,14 +286,13 @@ def design_claim(results: Results, chosen: str = "matched", margin: float = 0.05
 
 
 def _claim(results: Results, name: str, rival: str, text: str, chosen: str, margin: float) -> Claim:
-    ours, theirs = (
-        where(results.rows, evaluation_set=chosen, system=system) for system in (name, rival)
-    )
-    effect = difference([*ours, *theirs], name, rival, "pesq")
-    seeds = len({row.seed for row in ours} & {row.seed for row in theirs})
+    effect = ranking(results, name, rival, chosen)
+    rows = where(results.rows, evaluation_set=chosen)
+    ours, theirs = ({row.seed for row in where(rows, system=each)} for each in (name, rival))
+    seeds = len(ours & theirs)
     training = 60 * sum(model["hours"] for model in results.record["models"]) / 2  # two at a time
     return Claim(
-        f"On {chosen}, trained alike {text}", "PESQ", margin, effect, seeds, command_for(),
-        results.record["minutes"] + training,
+        f"On {chosen}, trained alike {text}", "PESQ", margin, effect, seeds,
+        commands(results.record["models"]), results.record["minutes"] + training,
         sample=f"{effect.n // seeds} clips × {seeds} trainings, {effect.clusters} noise recordings",
     )  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from edmse_lite import copies, voicebank
+from edmse_lite import checkpoints, compact, copies, voicebank
 from edmse_lite.cli import main
 from edmse_lite.feeds import open_feed
 from edmse_lite.folders import folder_pairs
@@ -167,6 +167,23 @@ def test_the_rms_of_r_that_check_prints_is_that_of_the_pairs(
         )
         powers.append(r.abs().square().mean())
     assert printed == pytest.approx(float(torch.stack(powers).mean().sqrt()), abs=6e-4)
+
+
+def test_a_measured_sigma_data_is_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from small_run import RECIPE
+
+    monkeypatch.setitem(compact.RECIPES, "compact", RECIPE)
+    source, run = ears(tmp_path / "ears"), tmp_path / "run"
+    command = ["train", "compact", "--corpus", str(source), "--steps", "1", "--device", "cpu"]
+    assert main([*command, "--sigma-data", "0.123", "--out", str(run)]) == 0
+    assert checkpoints.load(run).model.preconditioning.sigma_data == 0.123
+    capsys.readouterr()
+    for wrong in ("0", "-1", "nan", "inf"):
+        assert main([*command, f"--sigma-data={wrong}", "--out", str(tmp_path / "no")]) == 2
+        assert "measure it as the rms of x0 - y" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_voicebank_and_folders_are_written_alike(tmp_path: Path) -> None:

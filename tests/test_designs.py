@@ -129,6 +129,24 @@ def test_three_schedules_are_one_without_stiffness() -> None:
     for other in (se.RichterOUVE(stiffness=0.0), se.VE(0.05, 0.5)):
         assert_close(other.sigma(t), se.OUVE(stiffness=0.0).sigma(t))
         assert_close(other.s(t), torch.ones_like(t))
+        for column in (se.Preconditioning.edm(0.0875), se.Preconditioning.richter(0.0875)):
+            assert_close(loss(other, column), loss(se.OUVE(stiffness=0.0), column))
+    stiff = (loss(sde(stiffness=1.5), column) for sde in (se.RichterOUVE, se.OUVE))
+    one, two = stiff  # with a drift they are two designs of Richter's column
+    assert (one / two - 1).abs().min() > 1e-3
+
+
+def test_the_scaled_shift_is_trained_at_one_stiffness_only() -> None:
+    shifted = [r for r in DESIGNS.values() if r.preconditioning.c_shift == "edm-scaled-shift"]
+    assert [r.sde for r in shifted] == [se.OUVE(stiffness=1.5)]
+
+
+def test_two_seeds_of_the_predictive_model_agree_and_of_a_generative_one_do_not() -> None:
+    wave = 0.1 * torch.randn(8_000, generator=torch.Generator().manual_seed(0))
+    for name, same in (("predictive", True), ("edm-cosine", False)):
+        enhancer = se.Enhancer.from_pretrained(f"study/{name}")
+        one, two = (enhancer(wave, 16_000, seed=seed) for seed in (0, 1))
+        assert torch.allclose(one, two, atol=1e-6) == same, name
 
 
 def test_the_predictive_model_sees_neither_state_nor_level() -> None:
@@ -274,6 +292,41 @@ def test_the_card_of_two_systems(ours: float, verdict: str) -> None:
     assert card.seeds == 3 and card.sample == "12 clips × 3 trainings, 6 noise recordings"
     assert "(edm-ouve) reaches with 15 calls" in card.hypothesis
     assert card.minutes == pytest.approx(3.0 + 12)  # evaluation, and four trainings two at a time
+
+
+def test_a_ranking_takes_three_trainings_of_each() -> None:
+    found = results(1.3, 1.0)
+    rival = surveys.SGMSE + surveys.PC_60
+    assert surveys.ranking(found, "edm-ouve", rival) == surveys.systems_claim(found).effect
+    for system in ("edm-ouve", rival):
+        rows = [row for row in found.rows if row.system != system or row.seed < 2]
+        with pytest.raises(ValueError, match="takes 3 trainings of each"):
+            surveys.ranking(replace(found, rows=rows), "edm-ouve", rival)
+    with pytest.raises(ValueError, match="share no clip"):
+        surveys.ranking(found, "edm-ouve", rival, "unseen")
+
+
+def test_the_commands_of_the_study_run_and_train_what_its_record_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import study
+
+    done: list[object] = []
+    monkeypatch.setattr(study, "train", lambda *one: done.append(one))
+    monkeypatch.setattr(study, "ship", lambda names: done.append("ship"))
+    monkeypatch.setattr(study, "finished", lambda name, seed: (name, seed) in done)
+    monkeypatch.setattr(surveys, "run", lambda found, *_, **__: done.append(set(found)))
+    record = surveys.load().record
+    models = [(model["design"], model["seed"]) for model in record["models"]]
+    for command in record["command"].split(" && "):
+        python, script, *words = command.split()
+        assert python == "python" and (Path(__file__).parents[1] / script).is_file()
+        monkeypatch.setattr("sys.argv", [script, *words])
+        assert study.main() == 0
+    assert sorted(done[:-2]) == sorted(models)
+    assert done[-2:] == [set(models), "ship"]
+    assert record["command"] == designs.commands(record["models"])
+    assert designs.commands().count("train") == 1  # all designs, seed 0
 
 
 def test_a_card_needs_rows_of_both() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import edmse_lite as se
-from edmse_lite import cards, checkpoints, compact, recipes, records, runs
+from edmse_lite import cards, checkpoints, compact, recipes, records, runs, studies
 from edmse_lite.mixing import Mixer, MixingConfig
 from edmse_lite.networks import UNetConfig
 
@@ -107,6 +107,71 @@ def test_other_mixtures_are_refused_by_name(folders, tmp_path) -> None:
         next(runs.train(other, tmp_path / "run"))
 
 
+def test_what_changed_is_every_setting_that_differs_and_no_other() -> None:
+    before = {"config": {"seed": 0, "p_mean": -1.7}, "mixing": {"equaliser": 0.0}}
+    after = {
+        "config": {"seed": 0, "p_mean": -1.2, "t_min": None, "precision": "bf16"},
+        "mixing": {"equaliser": 4.0, "formants": 0.0, "slowest": 10},
+    }  # of a later version: settings that the first record did not know
+    found = records.changes(after, before)
+    assert found == {
+        "p_mean": (-1.7, -1.2), "precision": ("fp32", "bf16"),
+        "equaliser": (0.0, 4.0), "slowest": (17, 10),
+    }  # fmt: skip
+    assert records.changes(before, after) == {key: pair[::-1] for key, pair in found.items()}
+    assert not records.changes({"config": {"seed": 0}}, {"mixing": {}})  # nothing to compare
+    line = cards._changed(after, before)
+    assert line == (
+        "What changed: p_mean −1.7 → −1.2, precision fp32 → bf16, equaliser 0 → 4, slowest 17 → 10."
+    )
+    assert "alone" in cards._changed(before, before)
+
+
+def test_the_shipped_record_says_what_the_recipes_change() -> None:
+    """Two ways to the same changes: the records of the runs, and the recipes as they stand."""
+    stages = records.stages(checkpoints.load("compact").record)
+    recipes_of = list(compact.RECIPES.values())[: len(stages)]
+    text = cards._training(checkpoints.load("compact").record)
+    assert text.count("What changed: ") == len(stages) - 1
+    for k in range(1, len(stages)):
+        now, before = ({**asdict(r.training), **asdict(r.mixing)} for r in recipes_of[k::-1][:2])
+        wanted = {key: (before[key], now[key]) for key in now if before[key] != now[key]}
+        assert records.changes(stages[k], stages[k - 1]) == wanted and wanted
+
+
+def test_a_row_and_its_record_say_command_hardware_and_training_steps() -> None:
+    one = {"command": "a", "sha256": "abcd", "hardware": "x", "training_steps": 7}
+    assert records.provenance("ab", one) == records.Provenance("a", "x", 7)
+    assert records.provenance("", one) == records.Provenance("a", "x", 0)  # a baseline
+    models = [{"sha256": "12", "steps": 3}, {"sha256": "34", "training_steps": 4,
+              "evaluated_on": None}, {"sha256": "56", "steps": 5, "evaluated_on": "y"}]  # fmt: skip
+    many = {"command": "b", "sha256": "study", "hardware": "x", "training_steps": 9,
+            "models": models}  # fmt: skip
+    found = [records.provenance(each["sha256"], many) for each in models]
+    assert [(f.hardware, f.training_steps) for f in found] == [("x", 3), (None, 4), ("y", 5)]
+    with pytest.raises(ValueError, match="no weights 99 in the record of `b`"):
+        records.provenance("99", many)
+
+
+def test_the_record_of_the_stages_says_where_each_was_evaluated() -> None:
+    from stages import describe
+
+    ran = [{"sha256": c * 64, "steps": n} for c, n in (("a", 5), ("b", 7), ("c", 1))]
+    row = studies.Row("", "", "", "", "", 1, 8, "matched", "k", 0.0, "", "", "", 0)
+    rows = [replace(row, system=f"run-{c}", checkpoint=c * 12) for c in "ab"]
+    now = {"hardware": "new", "workers": 2, "python": "3", "packages": {}, "sha256": "no"}
+    first = describe(rows, ran, {}, now, 2.0, {"a" * 12})
+    assert [m["evaluated_on"] for m in first["models"]] == ["new", None]
+    assert [m["training_steps"] for m in first["models"]] == [5, 12]
+    assert first["command"] == "python scripts/stages.py runs/run-a runs/run-b"
+    assert (first["hardware"], first["rows"], first["minutes"]) == ("new", 2, 2.0)
+    again = describe(rows, ran, first, now | {"hardware": "newer"}, 3.0, {"b" * 12})
+    assert [m["evaluated_on"] for m in again["models"]] == ["new", "newer"]
+    assert again["minutes"] == 5.0
+    assert describe(rows, ran, again, now, 9.0, set()) == again  # nothing new was computed
+    assert records.provenance("a" * 12, again).hardware == "new"
+
+
 def test_a_card_has_a_line_for_every_stage_and_the_totals(folders) -> None:
     record = checkpoints.load(folders[1]).record
     text = cards._training(record)
@@ -116,7 +181,11 @@ def test_a_card_has_a_line_for_every_stage_and_the_totals(folders) -> None:
     assert "In 2 stages" in text and "In all: 5 steps" in text
     assert record["before"]["sha256"] in text and "equaliser 4.0" in text
     alone = cards._training(checkpoints.load(folders[0]).record)
-    assert "Stage" not in alone and "`edmse train first`" in alone
+    assert "Stage" not in alone and "`edmse train first`" in alone and "changed" not in alone
+    start = text.index("### Stage 2")
+    assert text[start:].split("\n\n")[1] == (
+        "What changed: steps 3 → 2, seed 0 → 1, equaliser 0 → 4."
+    )
 
 
 def stripped(folder: Path, target: Path) -> Path:

@@ -18,6 +18,8 @@ from edmse_lite import (
     evaluation_sets,
     figures,
     records,
+    studies,
+    surveys,
     tables,
 )
 from edmse_lite.corpora import Corpus
@@ -229,6 +231,42 @@ def test_no_row_is_missing(shipped: Results) -> None:
     assert found <= {job.empty_row.identity for job in evaluation.plan("compact")}
 
 
+@pytest.mark.parametrize(
+    ("name", "score", "least"),
+    [("matched", "pesq", 2.0), ("matched", "si_sdr", 12.0), ("unseen", "pesq", 1.8)],
+)
+def test_the_shipped_model_reaches_its_targets(
+    shipped: Results, name: str, score: str, least: float
+) -> None:
+    rows = tables.where(shipped.rows, evaluation_set=name, system=evaluation.OURS, seed=0)
+    assert len(rows) == 48
+    assert tables.mean(rows, score).mean >= least
+
+
+@pytest.mark.parametrize("path", sorted(evaluation.RESULTS.glob("*.csv")), ids=lambda p: p.stem)
+def test_every_row_leads_to_command_hardware_and_training_steps(path: Path) -> None:
+    study = Results.load(path.stem)
+    assert study.record["rows"] == len(study.rows)
+    made = {row.checkpoint: row for row in study.rows}
+    for checkpoint, one in made.items():
+        found = records.provenance(checkpoint, study.record)
+        assert found.command.startswith(("edmse evaluate", "python scripts/")), one.system
+        assert "…" not in found.command and "..." not in found.command
+        assert (found.training_steps > 0) == bool(one.checkpoint)
+        if path.stem != "stages":  # some of its rows are older than its record
+            assert found.hardware
+
+
+def test_the_record_of_the_stages_agrees_with_that_of_the_weights() -> None:
+    study, stages = Results.load("stages"), records.stages(checkpoints.load("compact").record)
+    assert {row.checkpoint for row in study.rows} == {s["sha256"][:12] for s in stages[:-1]}
+    steps = 0
+    for stage in stages[:-1]:
+        steps += stage["steps"]
+        assert records.provenance(stage["sha256"][:12], study.record).training_steps == steps
+    assert len(study.rows) == 48 * len(evaluation.SETS) * (len(stages) - 1)
+
+
 def test_every_row_has_its_scores(shipped: Results) -> None:
     for line in shipped.rows:
         scores = [line.pesq, line.estoi, line.si_sdr]
@@ -257,6 +295,32 @@ def test_the_earlier_stage_has_its_card_and_its_study() -> None:
     stored = (checkpoints.find(name) / "README.md").read_text(encoding="utf-8")
     assert stored == cards.stage_card(name)
     assert curves.load().record["sha256"] == checkpoints.load(name).sha256
+
+
+def test_a_card_says_only_what_is_true_of_its_model() -> None:
+    """Which models draw their answer, and what was measured on clean input, by the rows."""
+    clean = {
+        row.checkpoint
+        for path in evaluation.RESULTS.glob("*.csv")
+        for row in studies.read(path)
+        if row.evaluation_set in evaluation.CLEANER
+    }
+    for name in checkpoints.names():
+        text = (checkpoints.find(name) / "README.md").read_text(encoding="utf-8")
+        drawn = name != "study/predictive"
+        assert ("It is a generative model" in text) == drawn, name
+        assert ("draws diffusion noise" in text) == drawn, name
+        assert ("It is a discriminative model" in text) == (not drawn), name
+        measured = checkpoints.load(name).sha256[:12] in clean
+        assert ("see *Clean input*" in text) == ("### Clean input" in text) == measured, name
+        assert ("clean input was not measured" in text) == (not measured), name
+
+
+def test_the_cards_of_the_study_are_those_that_the_code_writes() -> None:
+    study = surveys.load()
+    for name in {model["design"] for model in study.record["models"]}:
+        stored = (checkpoints.find(f"study/{name}") / "README.md").read_text(encoding="utf-8")
+        assert stored == cards.study_card(name, study), "run `python scripts/study.py ship`"
 
 
 def test_the_card_subtracts_every_earlier_stage(shipped: Results) -> None:
