@@ -102,7 +102,7 @@ def _take_split(
     with record.open("a", newline="", encoding="utf-8") as file:
         for number, each in enumerate(files, 1):
             source = _take_pair(each, to, known.get(each.key), bad, report)
-            if source and each.key not in known:
+            if source and known.get(each.key) != source:
                 csv.writer(file, lineterminator="\n").writerow(astuple(source))
                 file.flush()
             count += source is not None

@@ -169,6 +169,7 @@ def run(
 
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
+        ValueError: the folder has the study of other weights, which would be lost.
         OSError: the folder cannot be written; rows that were written before stay.
 
     Chapter: 14.
@@ -199,12 +200,19 @@ def run(
 
 
 def _take_over(work: Sequence[Job], path: Path, standard: Path) -> int:
-    """Keep what `path` has of this study, add what the standard evaluation has, and count that.
+    """Keep what `path` has, add what the standard evaluation has of this study, and count that.
 
     The standard evaluation has DNSMOS for its first seed only. Such rows stand until all others
     are there; then they are computed again, with it.
     """
     wanted = {job.empty_row.identity for job in work}
+    before = read(path) if path.is_file() else []
+    others = {row.checkpoint for row in before} - {job.empty_row.checkpoint for job in work}
+    if others:
+        raise ValueError(
+            f"{path}: has the study of other weights ({min(others)}…); give another --out, or "
+            "remove it"
+        )
     theirs, ours = (
         {r.identity: r for r in (read(file) if file.is_file() else ()) if r.identity in wanted}
         for file in (standard, path)
@@ -213,7 +221,7 @@ def _take_over(work: Sequence[Job], path: Path, standard: Path) -> int:
     lacking = {key for key, r in found.items() if math.isnan(r.dnsmos_ovrl) and not r.reason}
     if set(found) == wanted and len(lacking) < len(found):
         found = {key: row for key, row in found.items() if key not in lacking}
-    write(path, found.values())
+    write(path, [*found.values(), *(row for row in before if row.identity not in wanted)])
     return len(set(theirs) & set(found))
 
 

@@ -7,6 +7,7 @@ The end, σ = 0, is not a node: the last step goes there with the denoiser's own
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,8 @@ class RhoGrid:
             raise ValueError(f"rho={self.rho} must be > 0; 7 is the usual choice")
         if self.sigma_min is not None and not self.sigma_min > 0:
             raise ValueError(f"sigma_min={self.sigma_min} must be > 0; 0 is added by the sampler")
+        if self.sigma_max is not None and not 0 < self.sigma_max < math.inf:
+            raise ValueError(f"sigma_max={self.sigma_max} must be > 0, and finite")
         if self.sigma_min is not None and self.sigma_max is not None:
             _check_order(self.sigma_min, self.sigma_max)
 
@@ -78,7 +81,7 @@ class RhoGrid:
         check_steps(steps)
         lowest, highest = sigma_range or sde.sigma_range
         lowest = self.sigma_min or lowest or float(sde.sigma(T_EPS))
-        highest = self.sigma_max or highest
+        highest = highest if self.sigma_max is None else self.sigma_max
         _check_order(lowest, highest)
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)  # one step: 0
         top, bottom = highest ** (1 / self.rho), lowest ** (1 / self.rho)

@@ -95,7 +95,8 @@ class Mixer:
             raise ValueError(f"got {len(speech)} speech and {len(noises)} noise recordings")
         self.config = config or MixingConfig()
         self.device = torch.device(device)
-        self._speech = torch.cat([_with_pause(wave) for wave in speech]).to(self.device)
+        whole = torch.cat([_with_pause(wave) for wave in speech])
+        self._speech = looped(whole, self._source).to(self.device)
         self._noise = torch.cat([looped(wave, self._source) for wave in noises]).to(self.device)
         sizes = torch.tensor([max(len(wave), self._source) for wave in noises])
         self._starts = sizes.cumsum(0) - sizes

@@ -18,12 +18,16 @@ class UNetConfig:
     """Size of a :class:`CompactUNet`.
 
     Args:
-        channels: feature channels of each level, finest first.
+        channels: feature channels of each level, finest first; multiples of 8, which are
+            normalised in groups.
         blocks: residual blocks of each level on the way down, and again on the way up.
         stride: bins that the stem folds into one band.
         embedding: length of the noise-level embedding.
         y_scale: gain of y at the input, about one over its root mean square.
         gains: whether each bin also gets gains for x_tilde and y (see :class:`CompactUNet`).
+
+    Raises:
+        ValueError: widths that are no multiples of 8, or none.
 
     Chapter: 10.
     """
@@ -34,6 +38,15 @@ class UNetConfig:
     embedding: int = 128
     y_scale: float = 5.0
     gains: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.channels or any(width < 1 or width % 8 for width in self.channels):
+            raise ValueError(f"channels={self.channels}: expected multiples of 8, one a level")
+
+    @property
+    def multiple(self) -> int:
+        """Of this the number of bins has to be a multiple: each level halves the bands."""
+        return self.stride * 2 ** (len(self.channels) - 1)
 
 
 class NoiseEmbedding(nn.Module):
@@ -117,7 +130,15 @@ class CompactUNet(nn.Module):
 
         Returns:
             Real and imaginary part of F, shape (B, 2, F, L).
+
+        Raises:
+            ValueError: F is no multiple of ``config.multiple``.
         """
+        if inputs.shape[2] % self.config.multiple:
+            raise ValueError(
+                f"{inputs.shape[2]} bins: this network takes multiples of {self.config.multiple}; "
+                "take another n_fft, or fewer levels"
+            )
         frames = inputs.shape[-1]
         step = 2 ** (len(self.config.channels) - 1)
         inputs = functional.pad(inputs, (0, -frames % step))

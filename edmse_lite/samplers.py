@@ -169,6 +169,10 @@ class EDM(Sampler):
         check_steps(self.steps)
         if not self.s_churn >= 0:
             raise ValueError(f"s_churn={self.s_churn} must be >= 0; 0 switches churn off")
+        if not 0 <= self.s_min <= self.s_max:
+            raise ValueError(f"s_min={self.s_min} must lie between 0 and s_max={self.s_max}")
+        if not 0 <= self.s_noise < math.inf:
+            raise ValueError(f"s_noise={self.s_noise} must be >= 0 and finite; 1 is usual")
 
     def _nodes(self, run: _Run) -> list[float]:
         return self.grid(run.sde, self.steps, run.sigma_range).tolist()
@@ -234,8 +238,12 @@ class PC(Sampler):
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
-        if self.corrector_steps < 0:
-            raise ValueError(f"corrector_steps={self.corrector_steps} must be >= 0")
+        if not isinstance(self.corrector_steps, int) or self.corrector_steps < 0:
+            raise ValueError(
+                f"corrector_steps={self.corrector_steps} must be a whole number >= 0"
+            )
+        if not 0 <= self.snr < math.inf:
+            raise ValueError(f"snr={self.snr} must be >= 0 and finite; SGMSE uses 0.5")
         if not 0 < self.t_eps < 1:
             raise ValueError(f"t_eps={self.t_eps} must lie between 0 and 1; SGMSE uses 0.03")
         if self.last not in ("tweedie", "mean"):

@@ -123,7 +123,11 @@ def describe(sampler: EDM | PC) -> str:
     """
     if isinstance(sampler, EDM):
         grid = "" if sampler.grid == RhoGrid() else f" {sampler.grid}"
-        return f"EDM S_churn={sampler.s_churn:g}{grid}"
+        usual = EDM()
+        other = [name for name in ("s_min", "s_max", "s_noise")
+                 if getattr(sampler, name) != getattr(usual, name)]  # fmt: skip
+        more = "".join(f" {name.capitalize()}={getattr(sampler, name):g}" for name in other)
+        return f"EDM S_churn={sampler.s_churn:g}{more}{grid}"
     moves = f"corrector={sampler.corrector_steps} snr={sampler.snr:g}"
     return f"PC {moves} t_eps={sampler.t_eps:g} last={sampler.last}"
 

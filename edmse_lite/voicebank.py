@@ -256,8 +256,10 @@ def _convert(data: bytes, target: Path, name: str) -> str:
 
 
 def _drop_alone(folder: Path, report: Callable[[str], None] | None) -> None:
-    """Remove recordings whose partner was left out."""
-    for split in SPLITS:
+    """Remove recordings whose partner was left out, where both sides are unpacked."""
+    made = [a for a in ARCHIVES if "recordings" in recorded(folder).get(a.name, {})]
+    parts = {part for part in PARTS if sum(a.part == part for a in made) == 2}
+    for split in (s for s in SPLITS if ("test" if s == "test" else "train") in parts):
         sides = [{p.name: p for p in (folder / split / side).glob("*.wav")}
                  for side in ("clean", "noisy")]  # fmt: skip
         if all(sides):

@@ -100,13 +100,12 @@ def test_a_stopped_study_goes_on_and_comes_out_the_same(checkpoint: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("small")
-def test_rows_of_the_standard_evaluation_are_taken_over_and_others_go(
+def test_rows_of_the_standard_evaluation_are_taken_over(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     rows = studies.read(curves.run(checkpoint, tmp_path, workers=1))
     marked = [replace(row, seconds=1234.0) for row in rows if row.steps == 2]
-    other = replace(rows[-1], checkpoint="0" * 12)
-    studies.write(tmp_path / "curve.csv", [row for row in rows if row.steps != 2] + [other])
+    studies.write(tmp_path / "curve.csv", [row for row in rows if row.steps != 2])
     studies.write(tmp_path / "tiny.csv", [*marked, replace(rows[0], evaluation_set="unseen")])
     (tmp_path / "curve.json").unlink()
     found = studies.read(curves.run(checkpoint, tmp_path, workers=1))
@@ -114,6 +113,19 @@ def test_rows_of_the_standard_evaluation_are_taken_over_and_others_go(
     assert record["rows_of_the_standard_evaluation"] == len(marked) > 0
     assert [row.identity for row in found] == [row.identity for row in rows]
     assert [r.seconds == 1234.0 for r in found] == [r.steps == 2 for r in rows]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_quick_look_and_other_weights_cost_no_row(checkpoint: Path, tmp_path: Path) -> None:
+    path = curves.run(checkpoint, tmp_path, workers=1)
+    whole = keyed(path)
+    curves.run(checkpoint, tmp_path, workers=1, size=1)
+    assert keyed(path) == whole
+    other = replace(studies.read(path)[-1], checkpoint="0" * 12)
+    studies.write(path, [other])
+    with pytest.raises(ValueError, match=r"other weights \(000000000000…\); give another --out"):
+        curves.run(checkpoint, tmp_path, workers=1)
+    assert [row.identity for row in studies.read(path)] == [other.identity]
 
 
 @pytest.mark.usefixtures("small")

@@ -112,6 +112,9 @@ def test_other_sources_and_wrong_places_are_named(tmp_path: Path) -> None:
         copies.take(source, source)
     with pytest.raises(FileNotFoundError, match="expected clean/ and noisy/"):
         copies.take(tmp_path / "nothing", to)
+    for path in to.rglob("00001.wav"):
+        path.unlink()
+    assert copies.take(source, to) == copies.take(source, to) == {"test": 2}  # mended, taken anew
     (to / "test" / copies.RECORD).write_text("words\n")
     with pytest.raises(ValueError, match=r"sources.csv: is damaged"):
         copies.take(source, to)

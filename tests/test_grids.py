@@ -71,6 +71,9 @@ def test_wrong_ranges_are_named():
         grids.rho(0.5, 0.1)
     with pytest.raises(ValueError, match="sigma_min=0"):
         grids.rho(0, 0.1)
+    for wrong in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="sigma_max=.* must be > 0"):
+            grids.rho(sigma_max=wrong)
     with pytest.raises(ValueError, match="rho=0"):
         grids.rho(rho=0)
     with pytest.raises(ValueError, match="must exceed"):

@@ -331,6 +331,14 @@ def test_recordings_shorter_than_a_mixture_are_looped_without_a_step() -> None:
     assert long.diff().abs().max() < 3 * wave.diff().abs().max()
 
 
+def test_one_second_of_speech_and_of_noise_is_enough_to_mix_from() -> None:
+    draw = torch.Generator().manual_seed(0)
+    speech, noise = (torch.randn(16_000, generator=draw) for _ in range(2))
+    clean, noisy = Mixer([speech], [noise]).batch(2, draw)
+    assert clean.shape == noisy.shape == (2, Mixer([speech], [noise]).samples)
+    assert clean.isfinite().all() and (clean.square().mean(dim=1) > 0).all()
+
+
 def test_a_mixer_needs_speech_and_noise() -> None:
     with pytest.raises(ValueError, match="got 0 speech and 1 noise"):
         Mixer([], [torch.randn(100)])

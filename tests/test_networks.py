@@ -44,6 +44,16 @@ def test_any_number_of_frames(frames, batch):
     assert network(inputs, torch.zeros(batch)).shape == (batch, 2, 256, frames)
 
 
+def test_sizes_that_cannot_be_are_named():
+    for channels in ((), (10, 20), (0,), (-8,)):
+        with pytest.raises(ValueError, match="expected multiples of 8"):
+            UNetConfig(channels=channels)
+    config = compact.COMPACT.network
+    assert config.multiple == 64
+    with pytest.raises(ValueError, match="160 bins: this network takes multiples of 64"):
+        CompactUNet(config)(torch.zeros(1, 4, 160, 8), torch.zeros(1))
+
+
 def test_items_of_a_batch_do_not_mix():
     network = randomised(TINY)
     inputs, labels = torch.randn(3, 4, 256, 12), torch.randn(3)

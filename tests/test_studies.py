@@ -183,6 +183,8 @@ def test_samplers_and_preconditionings_have_names() -> None:
     assert systems.describe(se.EDM(steps=4)) == "EDM S_churn=inf"
     assert systems.describe(se.EDM(steps=9, s_churn=0.0)) == "EDM S_churn=0"
     assert "rho=3" in systems.describe(se.EDM(grid=RhoGrid(rho=3.0)))
+    other = se.EDM(s_min=0.05, s_max=50.0, s_noise=1.003)
+    assert systems.describe(other) == "EDM S_churn=inf S_min=0.05 S_max=50 S_noise=1.003"
     assert systems.describe(se.PC()) == "PC corrector=1 snr=0.5 t_eps=0.03 last=tweedie"
     assert systems.name_preconditioning(se.Preconditioning.richter()) == "richter"
     mixed = se.Preconditioning.edm(c_shift="richter")

@@ -15,7 +15,7 @@ import soundfile
 import torch
 from test_downloads import Answer, Server, server  # noqa: F401
 
-from edmse_lite import archives, folders, voicebank
+from edmse_lite import archives, copies, folders, voicebank
 from edmse_lite.cli import main
 from edmse_lite.downloads import DownloadError
 from edmse_lite.voicebank import ARCHIVES, Order
@@ -217,15 +217,27 @@ def test_bad_recordings_are_named_and_left_out_on_request(corpus: Server, tmp_pa
         tmp_path, order(corpus, parts=("test",), bad="skip"), report=told.append
     )
     assert counts == {"test": 1} and len(corpus.requests) == 1  # the first archive was still there
-    assert [words for words in ("p232_001", "p257_001.wav: is silent") if words in "".join(told)]
+    assert all(words in "".join(told) for words in ("p232_001", "p257_001.wav: is silent"))
     assert "p232_001.wav: its partner was left out" in told[-1]
     assert len(folders.folder_pairs(tmp_path / "test")) == 1
+
+
+def test_what_is_not_unpacked_yet_has_no_partner_to_lose(corpus: Server, tmp_path: Path) -> None:
+    voicebank.get(tmp_path, order(corpus))
+    record = tmp_path / archives.RECORD
+    known = json.loads(record.read_text())
+    del known["noisy_trainset_28spk_wav.zip"]["recordings"]  # stopped while it was unpacked
+    record.write_text(json.dumps(known))
+    clean = sorted((tmp_path / "train" / "clean").iterdir())
+    next((tmp_path / "train" / "noisy").iterdir()).unlink()
+    voicebank.get(tmp_path, order(corpus, parts=("test",), bad="skip"))
+    assert sorted((tmp_path / "train" / "clean").iterdir()) == clean
 
 
 def test_a_full_disk_while_unpacking(
     corpus: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = voicebank.write_bytes, []
+    write, written = copies.write_bytes, []
 
     def full(path: Path, data: bytes) -> None:
         if len(written) == 3:
@@ -234,7 +246,7 @@ def test_a_full_disk_while_unpacking(
         write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(voicebank, "write_bytes", full)
+        patch.setattr(copies, "write_bytes", full)
         with pytest.raises(DownloadError, match="No space left on device.*; free some space and"):
             voicebank.get(tmp_path, order(corpus))
     times = {path: path.stat().st_mtime_ns for path in written}
