@@ -46,7 +46,7 @@ OURS = name_of(SPUN, recipes.SPINS, recipes.LIMIT)
 CLAIMED = ("matched", "unseen")
 SEEDS = (0, 1, 2)
 
-CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 8)}
+CLEANER = {"clean-20dB": (20.0, 24), "clean": (math.inf, 48)}
 """Inputs that need little or no enhancement: mixture SNR in dB, number of pairs."""
 
 PACKAGES = ("torch", "torchaudio", "pesq", "pystoi", "noisereduce", "pyrnnoise", "speechmos")
@@ -130,8 +130,10 @@ def pairs_of(name: str, size: int | None = None) -> tuple[Pair, ...]:
 
 def _with_snr(pair: Pair, snr: float, name: str) -> Pair:
     key = pair.key.replace("matched", name)
-    if math.isinf(snr):
-        return replace(pair, key=key, noisy=pair.clean, snr=snr, noise_type="none")
+    if math.isinf(snr):  # no recording of noise is in it: each clip is a cluster of its own
+        return replace(
+            pair, key=key, noisy=pair.clean, snr=snr, noise_type="none", noise_file=pair.key
+        )
     noisy = mix(pair.clean, pair.noisy - pair.clean, snr)
     return replace(pair, key=key, noisy=noisy, snr=snr)
 
@@ -146,7 +148,7 @@ def plan(
 
     On *matched* and *unseen* every system; on the two other sets all but the samplers with many
     steps; nearly clean and clean input. A thorough evaluation has those samplers on the two other
-    sets as well, and two more seeds of the default sampler for the claims.
+    sets as well, and two more seeds of the default sampler for the claims, clean input included.
 
     Args:
         checkpoint: name or folder.
@@ -165,7 +167,7 @@ def plan(
     cleaner = {name: pairs_of(name, size) for name in CLEANER}
     work = [*jobs(every, first), *jobs([NOISY, *default], cleaner), *jobs(quick, second)]
     if thorough:
-        work += [*jobs(default, first, SEEDS[1:]), *jobs(slow, second)]
+        work += [*jobs(default, first | cleaner, SEEDS[1:]), *jobs(slow, second)]
     return work
 
 

@@ -89,7 +89,8 @@ METRICS = (
            "decide, a delay of one sample costs most of the score",
            "Le Roux et al. 2019, doi 10.1109/ICASSP.2019.8683855"),
     Metric("dnsmos_ovrl", "DNSMOS overall", 1.0, 5.0, _MOS, True,
-           "the clean signal: fluent invented speech scores well; depends on the level", _P835),
+           "the clean signal: fluent invented speech scores well; depends on the level; a clip "
+           "under 9 s is repeated until it has 9", _P835),
     Metric("dnsmos_sig", "DNSMOS speech", 1.0, 5.0, _MOS, True,
            "the clean signal, as above; asks for the quality of the voice alone", _P835),
     Metric("dnsmos_bak", "DNSMOS background", 1.0, 5.0, _MOS, True,

@@ -142,5 +142,5 @@ class Spectrogram:
         return self.istft(self.expand(compressed), length)
 
     def _window(self, like: Tensor) -> Tensor:
-        hann = torch.hann_window(self.n_fft, device=like.device, dtype=torch.float64)
-        return hann.sqrt().to(like.dtype)
+        hann = torch.hann_window(self.n_fft, dtype=torch.float64)  # on the CPU: MPS has no float64
+        return hann.sqrt().to(like.dtype).to(like.device)

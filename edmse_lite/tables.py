@@ -253,7 +253,11 @@ def by_group(
 
 
 def groups_table(
-    found: dict[str, dict[object, Interval]], score: str, title: str, unit: str = ""
+    found: dict[str, dict[object, Interval]],
+    score: str,
+    title: str,
+    unit: str = "",
+    across: bool = False,
 ) -> Table:
     """Table of what :func:`by_group` gives: a row a group, a column a system.
 
@@ -262,16 +266,17 @@ def groups_table(
         score: name of the score.
         title: what the groups are.
         unit: after the name of each group.
+        across: a row a system and a column a group, which is narrower where systems are many.
 
     Chapter: 3.
     """
-    groups = list(next(iter(found.values())))
-    body = [
-        [html.escape(f"{_name(g)}{unit}"),
-         *(cell(column[g], DIGITS.get(score, 2)) for column in found.values())]
-        for g in groups
-    ]  # fmt: skip
-    return Table([title, *map(html.escape, found)], body)
+    groups = [html.escape(f"{_name(g)}{unit}") for g in next(iter(found.values()))]
+    systems = [html.escape(name) for name in found]
+    cells = [[cell(each, DIGITS.get(score, 2)) for each in by.values()] for by in found.values()]
+    if across:
+        return Table([title, *groups], [[n, *row] for n, row in zip(systems, cells, strict=True)])
+    columns = zip(groups, *cells, strict=True)
+    return Table([title, *systems], [list(row) for row in columns])
 
 
 def _name(group: object) -> str:

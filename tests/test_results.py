@@ -145,6 +145,11 @@ def test_groups_are_sorted_and_hold_their_rows_only() -> None:
     assert abs(found["theirs"][0.0].mean - expected) < 1e-12
     table = tables.groups_table(found, "pesq", "PESQ at", " dB")
     assert [line[0] for line in table.rows] == ["0 dB", "5 dB", "10 dB"]
+    across = tables.groups_table(found, "pesq", "PESQ at", " dB", across=True)
+    assert [line[0] for line in across.rows] == ["theirs", "ours"]
+    assert across.header == ["PESQ at", "0 dB", "5 dB", "10 dB"]
+    turned = [list(column) for column in zip(*(line[1:] for line in across.rows), strict=True)]
+    assert turned == [list(line[1:]) for line in table.rows]
 
 
 def test_charts_draw_every_mean_once() -> None:

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from edmse_lite.spectrograms import REFERENCE_RMS, SILENCE_RMS, Spectrogram, level
 
@@ -155,3 +157,32 @@ def test_level_of_silence_is_finite_and_quiet_sound_is_not_blown_up() -> None:
 def test_numbers_outside_their_range_are_refused(arguments: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         Spectrogram(**arguments)
+
+
+class NoDoubles(TorchDispatchMode):
+    """Fail where a device would have to compute in double precision, which Apple's cannot."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for each in tree_leaves(out):
+            if isinstance(each, torch.Tensor) and each.device.type == "meta":
+                assert each.dtype not in (torch.float64, torch.complex128), func
+        return out
+
+
+def test_a_device_without_double_precision_can_do_transform_network_and_loss():
+    import edmse_lite as se
+    from edmse_lite.losses import denoising_loss
+    from edmse_lite.networks import CompactUNet, UNetConfig
+
+    network = CompactUNet(UNetConfig(channels=(8, 16), embedding=16))
+    model = se.ScoreModel(network, se.VE(), se.Preconditioning.edm()).to("meta")
+    waves = torch.zeros(2, 2, 16_000, device="meta")
+    with NoDoubles():
+        x0, y = (PLAIN.forward(wave / level(wave)) for wave in waves)
+        sigma = torch.ones(2, device="meta")
+        loss = denoising_loss(model, x0, y, sigma, torch.zeros_like(y)).mean()
+        loss.backward()
+        model(y, y, torch.tensor(0.5, dtype=torch.float64))  # as a sampler asks
+    with pytest.raises(AssertionError), NoDoubles():
+        torch.zeros(1, device="meta", dtype=torch.float64)
