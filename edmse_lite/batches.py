@@ -9,7 +9,7 @@ Chapter: 10 (The compact score model, trained on a GPU).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,9 +24,13 @@ from .states import TrainingError
 class Batches(Protocol):
     """Whatever draws pairs of clean and noisy waveforms, such as :class:`edmse_lite.Mixer`.
 
+    Most are functions of the generator alone. One that goes through its pairs in an order has
+    ``seek(position)``, and is told how many pairs of the run come before what it is asked for.
+
     A source that reads other recordings in each process says so: it has ``sharded = True``, and
-    is asked for the process's own share only; its ``seek(position)``, if it has one, is told how
-    many pairs this process has had. The others are functions of the generator alone.
+    is asked for the process's own share only. Its ``seek(position)`` counts the samples that this
+    process has had, and so does its ``position``: a bad sample that it passed over, and lists in
+    ``skipped``, counts too.
     """
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -81,6 +85,9 @@ class Draws:
         device: where the batches go.
         sde: schedule of the model, where sigma is drawn by its times.
 
+    ``starts`` says for the last step that was drawn, and for the next, where a source with shards
+    stood before it: what a run must know to go on.
+
     Raises:
         TrainingError: if a batch cannot be divided so.
 
@@ -98,15 +105,30 @@ class Draws:
         sde: SDE | None = None,
     ) -> None:
         self.batches, self.spectrogram, self.config = batches, spectrogram, config
-        self.device, self.sde = device, sde
+        self.device, self.sde, self._rank = device, sde, team.rank
         try:
             self._share = plan.share(config.batch_size, team.rank, team.size)
         except ValueError as error:
             raise TrainingError(str(error)) from None
         # Parts of a batch, each from its own random numbers; of shards, each process reads one.
-        self.parts = team.size if getattr(batches, "sharded", False) else plan.parts
+        self.sharded = getattr(batches, "sharded", False)
+        self.parts = team.size if self.sharded else plan.parts
+        self.size = config.batch_size // self.parts
+        self.starts = {0: 0}
         self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._kept: tuple[int, Batch] | None = None
+
+    def place(self, step: int) -> dict[str, Any]:
+        """Where this process's source stands before a step, and the bad samples that it met."""
+        skipped = list(getattr(self.batches, "skipped", []))
+        return {"start": self.starts.get(step, step * self.size), "skipped": skipped}
+
+    def go_to(self, step: int, places: list[dict[str, Any]]) -> None:
+        """Go to where :meth:`place` of each process was, for a source with shards."""
+        if self.sharded:
+            self.starts = {step: places[self._rank]["start"]}
+            if hasattr(self.batches, "skipped"):
+                self.batches.skipped = list(places[self._rank]["skipped"])
 
     def of(self, step: int) -> Batch:
         """This process's share of the batch of a step, from 0."""
@@ -126,13 +148,13 @@ class Draws:
                 self._kept = step, self._draw(step)
 
     def _draw(self, step: int) -> Batch:
-        size = self.config.batch_size // self.parts
+        size = self.size
         first = self._share.start // size
         numbers = range(step * self.parts + first,
                         step * self.parts + (self._share.stop - 1) // size + 1)  # fmt: skip
-        if hasattr(self.batches, "seek"):
-            self.batches.seek(step * size)
-        drawn = [self._waves(number, size) for number in numbers]
+        start = self.starts.get(step, step * size)
+        drawn = [self._waves(number, size, start) for number in numbers]
+        self.starts = {step: start, step + 1: getattr(self.batches, "position", start + size)}
         mine = slice(self._share.start - first * size, self._share.stop - first * size)
         clean, noisy, sigma = (_joined(each)[mine] for each in zip(*drawn, strict=True))
         scale = level(noisy)
@@ -140,9 +162,11 @@ class Draws:
         noise = _joined([self._noise(number, (size, *y.shape[1:]), y.dtype) for number in numbers])
         return Batch(x0, y, sigma.to(self.device), noise[mine], clean.numel() / SAMPLE_RATE)
 
-    def _waves(self, number: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _waves(self, number: int, size: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """Part of a batch: clean and noisy waveforms (size, T), noise levels (size,)."""
         generator = step_generator(self.config.seed, number)
+        if hasattr(self.batches, "seek"):
+            self.batches.seek(start if self.sharded else number * size)
         clean, noisy = self.batches.batch(size, generator)
         return clean, noisy, self.config.draw_sigma(size, generator, self.sde)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,55 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .corpora import Pair, as_16_bit
-from .folders import find_pairs, folder_pairs, read_pairs
+from .corpora import Pair
+from .crops import PairBatches, at_least, joined, places
+from .folders import each_pair, find_pairs, read_pairs
 from .shards import INDEX, ShardError
 from .sources import REMOTE, Shards
 from .spectrograms import SAMPLE_RATE
 
 Report = Callable[[str], None]
-
-
-class PairBatches:
-    """Crops of pairs that stay in memory, with 16 bits, on a CPU or a GPU.
-
-    Args:
-        pairs: read one after the other.
-        seconds: length of a crop, s; shorter pairs end in silence.
-        device: where they stay.
-
-    Raises:
-        ValueError: if there is no pair.
-
-    Chapter: 10.
-    """
-
-    def __init__(
-        self, pairs: Sequence[Pair], seconds: float = 2.0, device: torch.device | str = "cpu"
-    ) -> None:
-        if not pairs:
-            raise ValueError("got no pair to train on")
-        self.samples, self.device = round(seconds * SAMPLE_RATE), torch.device(device)
-        whole = [_at_least(_joined(pair), self.samples) for pair in pairs]
-        sizes = torch.tensor([wave.shape[-1] for wave in whole])
-        self._starts, self._room = sizes.cumsum(0) - sizes, sizes - self.samples + 1
-        self._waves = torch.cat(whole, dim=-1).to(self.device)  # (2, all samples) int16
-
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw pairs and a place in each.
-
-        Args:
-            size: how many, B.
-            generator: source of all randomness, on the CPU whatever the device is.
-
-        Returns:
-            Clean and noisy waveforms, each of shape (B, T).
-        """
-        which = torch.randint(len(self._room), (size,), generator=generator)
-        offsets = _places(self._room[which], generator)
-        index = (self._starts[which] + offsets)[:, None] + torch.arange(self.samples)
-        clean, noisy = self._waves[:, index.to(self.device)].float() / 32_768  # (B, T) each
-        return clean, noisy
 
 
 @dataclass(frozen=True)
@@ -74,7 +33,7 @@ class Reading(IterableDataset):
         shards: where from.
         rank, ranks: number of the process, from 0, and of all processes.
         seed: of the order.
-        start: pairs that this rank has had already.
+        start: samples that this rank has had already, bad ones too.
 
     Chapter: 10.
     """
@@ -85,10 +44,11 @@ class Reading(IterableDataset):
     seed: int = 0
     start: int = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[str, Tensor | None]]:
         """Yield key and waveforms (2, T), int16, for ever; an error and no sample where it ends.
 
-        The loader asks its workers in turn.
+        A bad one is what is wrong with it, and None: the loader asks its workers in turn, so each
+        sample takes its turn.
         """
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
@@ -96,14 +56,16 @@ class Reading(IterableDataset):
         had = (self.start - turn + workers - 1) // workers  # of 0 … start - 1 those of this turn
         reader = self.rank * workers + turn
         try:
-            for pair in self.shards.read(reader, self.ranks * workers, self.seed, had):
-                yield pair.key, _joined(pair)
+            for item in self.shards.read(reader, self.ranks * workers, self.seed, had):
+                yield (item, None) if isinstance(item, str) else (item.key, joined(item))
         except ShardError as error:  # a worker's traceback would hide what it says
             yield str(error), torch.zeros(2, 0, dtype=torch.int16)
 
 
 class ShardBatches:
     """Crops of pairs that are read from shards, each once an epoch, over all processes.
+
+    ``position`` counts the samples that this process has had, ``skipped`` lists the bad ones.
 
     Args:
         shards: where from.
@@ -128,25 +90,23 @@ class ShardBatches:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._reading = Reading(shards, rank, ranks, seed)
+        self._report = shards.report  # not from the workers, which do not know of one another
+        self._reading = Reading(replace(shards, report=None), rank, ranks, seed)
         self._workers, self.device = workers, torch.device(device)
         self.samples = round(seconds * SAMPLE_RATE)
-        self._position, self._stream = 0, iter(())
-        self.seek(0, force=True)
+        self.position, self.skipped = 0, list[str]()
+        self._stream: Iterator[tuple[str, Tensor | None]] | None = None
 
-    def seek(self, position: int, force: bool = False) -> None:
-        """Go to where this process has had so many pairs, as after a stop; exact if none is bad.
+    def seek(self, position: int) -> None:
+        """Go to where this process has had so many samples, bad ones too, as after a stop."""
+        if position != self.position:
+            self.position, self._stream = position, None
 
-        Args:
-            position: pairs.
-            force: whether to begin anew even there.
-        """
-        if position != self._position or force:
-            reading = replace(self._reading, start=position)
-            with warnings.catch_warnings():  # the number of workers is part of the order
-                warnings.filterwarnings("ignore", "This DataLoader will create")
-                self._stream = iter(DataLoader(reading, None, num_workers=self._workers))
-            self._position = position
+    def _open(self) -> Iterator[tuple[str, Tensor | None]]:
+        reading = replace(self._reading, start=self.position)
+        with warnings.catch_warnings():  # the number of workers is part of the order
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            return iter(DataLoader(reading, None, num_workers=self._workers))
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Take the next pairs and draw a place in each.
@@ -159,19 +119,34 @@ class ShardBatches:
             Clean and noisy waveforms, each of shape (B, T).
 
         Raises:
-            ShardError: a shard that is missing or damaged.
+            ShardError: a shard that is missing or damaged; or, where those are skipped, no good
+                pair in as many samples as there are.
         """
         crops = []
         for _ in range(size):
-            key, waves = next(self._stream)
-            if not waves.numel():
-                raise ShardError(key)
-            self._position += 1
-            waves = _at_least(waves, self.samples)
-            start = int(_places(torch.tensor([waves.shape[-1] - self.samples + 1]), generator))
+            waves = at_least(self._next(), self.samples)
+            start = int(places(torch.tensor([waves.shape[-1] - self.samples + 1]), generator))
             crops.append(waves[:, start : start + self.samples])
         clean, noisy = (torch.stack(crops, dim=1).to(self.device).float() / 32_768).unbind()
         return clean, noisy
+
+    def _next(self) -> Tensor:
+        """Waveforms (2, T) of the next good pair; bad ones before it are noted, and told once."""
+        shards = self._reading.shards
+        if self._stream is None:
+            self._stream = self._open()
+        for _ in range(len(shards)):
+            words, waves = next(self._stream)
+            if waves is not None and not waves.numel():
+                raise ShardError(words)
+            self.position += 1
+            if waves is not None:
+                return waves
+            if words and words not in self.skipped:
+                self.skipped.append(words)
+                if self._report:
+                    self._report(words)
+        raise ShardError(f"{shards.base}: holds no good pair; `edmse corpus check` says why")
 
 
 @dataclass(frozen=True)
@@ -230,7 +205,7 @@ def open_feed(
         device: where the batches go.
         rank, ranks, workers, seed: for shards, see :class:`ShardBatches`.
         bad: what to do with bad files: ``refuse`` or ``skip``.
-        report: called with a line on what is left out of shards, when it is met.
+        report: called once with a line on what is left out of shards, when it is met.
 
     Raises:
         ShardError, ValueError, FileNotFoundError: there are none, or a bad one is refused.
@@ -238,59 +213,53 @@ def open_feed(
     Chapter: 10.
     """
     last = str(place).rstrip("/").rpartition("/")[2]
+    skipped: list[str] = []
+    valid = valid_pairs(place, bad=bad, report=skipped.append)
     if is_shards(place):
         found = Shards.at(place, bad, report)
         batches = ShardBatches(found, seconds, rank, ranks, workers, seed, device)
-        return Feed(batches, f"{last} {_digest(found.shards)}", valid=valid_pairs(place))
-    skipped: list[str] = []
-    pairs = folder_pairs(_inner(place, "train"), bad, skipped.append)
-    name = f"{last} {_digest([(pair.key, len(pair.clean)) for pair in pairs])}"
-    return Feed(PairBatches(pairs, seconds, device), name, tuple(skipped), valid_pairs(place))
+        return Feed(batches, f"{last} {_digest(found.shards)}", tuple(skipped), valid)
+    pairs = each_pair(_inner(place, "train"), bad, skipped.append)
+    held = PairBatches(pairs, seconds, device, seed)
+    return Feed(held, f"{last} {_digest(held.held)}", tuple(skipped), valid)
 
 
 def _digest(what: object) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
-def valid_pairs(place: str | Path, size: int = 24, seconds: float = 4.0) -> tuple[Pair, ...]:
+def valid_pairs(
+    place: str | Path, size: int = 24, seconds: float = 4.0, bad: str = "refuse",
+    report: Report | None = None,
+) -> tuple[Pair, ...]:  # fmt: skip
     """Pairs for validation, spread over ``valid/`` of a folder, all of one length.
 
     Args:
         place: the folder; one without ``valid/`` gives none.
         size: how many, at most.
         seconds: length, s; shorter pairs end in silence.
+        bad, report: as for :func:`edmse_lite.folders.folder_pairs`.
 
     Raises:
-        ValueError, FileNotFoundError: a bad file.
+        ValueError, FileNotFoundError: a bad file that is refused, or no good one.
 
     Chapter: 10.
     """
     if REMOTE.match(str(place)) or not (Path(place) / "valid").is_dir():
         return ()
-    files = find_pairs(Path(place) / "valid")
+    files = find_pairs(Path(place) / "valid", bad, report)
     some = [files[i * len(files) // size] for i in range(size)] if len(files) > size else files
     samples = round(seconds * SAMPLE_RATE)
-    return tuple(
-        replace(pair, clean=_at_least(pair.clean, samples)[:samples],
-                noisy=_at_least(pair.noisy, samples)[:samples], whole=False)
-        for pair in read_pairs(some)
+    found = tuple(
+        replace(pair, clean=at_least(pair.clean, samples)[:samples],
+                noisy=at_least(pair.noisy, samples)[:samples], whole=False)
+        for pair in read_pairs(some, bad, report)
     )  # fmt: skip
+    if not found:
+        raise ValueError(f"{place}/valid: holds no good pair; mend it, or move it away")
+    return found
 
 
 def _inner(place: str | Path, split: str) -> Path:
     inner = Path(place) / split
     return inner if inner.is_dir() else Path(place)
-
-
-def _joined(pair: Pair) -> Tensor:
-    return torch.stack(as_16_bit(pair.clean, pair.noisy))  # (2, T) int16
-
-
-def _at_least(wave: Tensor, samples: int) -> Tensor:
-    return torch.nn.functional.pad(wave, (0, max(0, samples - wave.shape[-1])))
-
-
-def _places(room: Tensor, generator: torch.Generator) -> Tensor:
-    """One whole number below each bound."""
-    drawn = torch.rand(len(room), generator=generator, dtype=torch.float64)
-    return (drawn * room).long()

@@ -94,10 +94,22 @@ def folder_pairs(
 
     Chapter: 2.
     """
-    pairs = list(read_pairs(find_pairs(folder, bad, report), bad, report))
-    if not pairs:
+    return list(each_pair(folder, bad, report))
+
+
+def each_pair(
+    folder: str | Path, bad: str = "refuse", report: Report | None = None
+) -> Iterator[Pair]:
+    """The same one after the other, so that memory need not hold all; raises the same.
+
+    Chapter: 2.
+    """
+    found = False
+    for pair in read_pairs(find_pairs(folder, bad, report), bad, report):
+        found = True
+        yield pair
+    if not found:
         raise ValueError(f"{folder}: holds no good pair; `edmse corpus check {folder}` says why")
-    return pairs
 
 
 def read_pairs(

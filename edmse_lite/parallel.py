@@ -80,6 +80,8 @@ class Alone:
     """
 
     rank, size = 0, 1
+    heard: Exception | None = None
+    """An error that another process says already, so that this one need not."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -104,6 +106,19 @@ class Alone:
     def from_first(self, make: Callable[[], Any]) -> Any:
         """What ``make()`` returns, or raises, in the first process; the others do not call it."""
         return make()
+
+    def together(self, make: Callable[[], Any]) -> Any:
+        """What ``make()`` returns here; if it raises in one process, all raise that error."""
+        return make()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each process, in their order."""
+        return [value]
+
+    def shared(self, error: Exception) -> Exception:
+        """Return an error that all processes have; the first one alone says it."""
+        self.heard = self.heard if self.first else error
+        return error
 
     def leave(self) -> None:
         """End the connection to the other processes."""
@@ -160,8 +175,31 @@ class Team(Alone):
                 made = error
         made = broadcast_object_list([made])[0]
         if isinstance(made, Exception):
-            raise made
+            raise self.shared(made)
         return made
+
+    def together(self, make: Callable[[], Any]) -> Any:
+        """What ``make()`` returns here; if it raises in one process, all raise that error."""
+        made: Any = None
+        mine: Exception | None = None
+        try:
+            made = make()
+        except Exception as error:  # as above
+            mine = error
+        found = self.gather(mine)
+        failed = [each for each in found if each is not None]
+        if not failed:
+            return made
+        said = [str(each) for each in found[: self.rank] if each is not None]
+        if mine is None or str(mine) in said:  # a process before this one says it
+            self.heard = mine = mine or failed[0]
+        raise mine
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each process, in their order."""
+        from accelerate.utils import gather_object
+
+        return gather_object([value])
 
     def leave(self) -> None:
         """End the connection, once all have come so far."""

@@ -55,30 +55,36 @@ def start(
         corpus: manifest of the recordings, a folder of pairs, or a place of shards (see
             :func:`edmse_lite.feeds.open_feed`); default: the bundled corpus.
         bad_audio: ``refuse`` or ``skip`` bad recordings of ``corpus``.
-        tell: is given a line for each recording that is skipped.
+        tell: is given a line for each recording that is skipped, and on a ``warm_start`` that was
+            trained otherwise. What all processes find, it is given in the first one only.
 
     Raises:
-        CheckpointError: a ``warm_start`` that is missing, damaged, or of another size.
-        TrainingError: a batch that cannot be divided so, or bad recordings.
+        CheckpointError: a ``warm_start`` that is missing, damaged, of another size, or made to
+            predict where the recipe denoises, or the reverse.
+        TrainingError: a batch that cannot be divided so, bad recordings, or a folder that holds
+            another model.
 
     Chapter: 10.
     """
-    device = team.device if team else device
+    team = team or Alone(device)
+    common = tell if tell and team.first else _silent
     torch.manual_seed(recipe.training.seed)  # the weights at the start
     network = CompactUNet(recipe.network)
     notes: Record = {"command": command}
     valid: tuple[Pair, ...] = ()
     if batches is None:
-        batches, found, valid = _source(recipe, team or Alone(device), corpus, bad_audio, tell)
+        batches, found, valid = team.together(
+            lambda: _source(recipe, team, corpus, bad_audio, tell)
+        )
         notes |= found
-        for fault in found.get("skipped", []) if tell else []:
-            tell(f"skipped: {fault}")
+        for fault in found.get("skipped", []):
+            common(f"skipped: {fault}")
     if warm_start is not None:
-        notes["before"] = _warm(network, warm_start)
-    network = network.to(device, memory_format=torch.channels_last)
+        notes["before"] = team.together(lambda: _warm(network, recipe, warm_start, common))
+    network = network.to(team.device, memory_format=torch.channels_last)
     model = ScoreModel(network, recipe.sde, recipe.preconditioning, recipe.sigma_range)
     return Trainer(
-        model.to(device),
+        model.to(team.device),
         recipe.spectrogram,
         batches,
         recipe.training,
@@ -134,10 +140,11 @@ def _source(
         taken = take(corpus, recipe.mixing, team.device, bad_audio)
         return taken.mixer, mixing | {"corpus": taken.name, "skipped": list(taken.skipped)}, ()
     seconds = recipe.mixing.seconds
+    who = f"process {team.rank}: " if team.size > 1 else ""
     try:
         found = open_feed(
             corpus, seconds, team.device, team.rank, team.size, seed=recipe.training.seed,
-            bad=bad_audio, report=tell,
+            bad=bad_audio, report=tell and (lambda fault: tell(f"{who}skipped: {fault}")),
         )  # fmt: skip
     except (ShardError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from None
@@ -145,7 +152,16 @@ def _source(
     return found.batches, facts | {"mixing": {"seconds": seconds}}, found.valid
 
 
-def _warm(network: CompactUNet, warm_start: str | Path) -> Record:
+def _silent(line: str) -> None:
+    """Tell nobody."""
+
+
+def _warm(
+    network: CompactUNet,
+    recipe: recipes.Recipe,
+    warm_start: str | Path,
+    tell: Callable[[str], None],
+) -> Record:
     """Give a network the weights of a checkpoint; the record of these weights."""
     found = checkpoints.load(warm_start)
     if found.model.network.config != network.config:
@@ -153,5 +169,31 @@ def _warm(network: CompactUNet, warm_start: str | Path) -> Record:
             f"{warm_start}: has a network {found.model.network.config}, but the recipe has "
             f"{network.config}; give a checkpoint of the same size"
         )
+    _compare(found, recipe, str(warm_start), tell)
     network.load_state_dict(found.model.network.state_dict())
     return {**found.record, "sha256": found.sha256}
+
+
+def _compare(
+    found: checkpoints.Checkpoint, recipe: recipes.Recipe, name: str, tell: Callable[[str], None]
+) -> None:
+    """Tell in one line where weights were trained otherwise; refuse those of another task."""
+    theirs, mine = found.model.preconditioning, recipe.preconditioning
+    predicts = [each.c_in == "predictive" for each in (theirs, mine)]  # the state is not seen
+    if predicts[0] != predicts[1]:
+        kinds = ["predicts, without a look at sigma" if each else "denoises" for each in predicts]
+        raise checkpoints.CheckpointError(
+            f"{name}: has a network that {kinds[0]}, but the recipe's {kinds[1]}; give a "
+            "checkpoint of the same kind"
+        )
+    parts = {
+        "schedule": (found.model.sde, recipe.sde), "preconditioning": (theirs, mine),
+        "spectrogram": (found.spectrogram, recipe.spectrogram),
+    }  # fmt: skip
+    others = [f"{key} {old} (here {new})" for key, (old, new) in parts.items() if old != new]
+    harmless = theirs == mine and not mine.needs_t and found.spectrogram == recipe.spectrogram
+    if others:
+        tell(
+            f"--warm-start {name}: was trained with another {', another '.join(others)}"
+            + "; the network does not see it" * harmless
+        )

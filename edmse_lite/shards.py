@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from torch import Tensor
 
-from .corpora import Pair, as_16_bit, decode
+from .corpora import Pair, as_16_bit, check_audible, decode
 from .files import replaced, write_bytes
 from .spectrograms import SAMPLE_RATE
 
@@ -231,7 +231,7 @@ def decode_pair(sample: dict[str, bytes], shard: str) -> Pair:
     """Pair of a sample; those of other programs may hold wav or ogg, and no JSON.
 
     Raises:
-        ValueError: a side is missing or damaged; the message names the shard and the key.
+        ValueError: a side is missing, damaged or silent; the message names the shard and the key.
 
     Chapter: 10.
     """
@@ -257,4 +257,6 @@ def _side(sample: dict[str, bytes], side: str, crc: int | None, name: str) -> Te
         raise ValueError(f"{name} is missing")
     if crc is not None and zlib.crc32(data) != crc:
         raise ValueError(f"{name} is damaged: its checksum differs; copy the shard again")
-    return decode(io.BytesIO(data), name)
+    wave = decode(io.BytesIO(data), name)
+    check_audible(wave, name)
+    return wave

@@ -97,13 +97,14 @@ class Shards:
 
     def read(
         self, reader: int = 0, readers: int = 1, seed: int = 0, start: int = 0
-    ) -> Iterator[Pair]:
-        """Yield the pairs of a reader, epoch after epoch, for ever.
+    ) -> Iterator[Pair | str]:
+        """Yield what :meth:`items` says of each sample of a reader, epoch after epoch, for ever.
 
         Args:
             reader, readers: number of the reader, from 0, and of all readers.
             seed: of the order of the shards.
-            start: pairs to pass over; those of earlier epochs and shards are not read for it.
+            start: samples to pass over, bad ones too; those of earlier epochs and shards are not
+                read for it.
 
         Raises:
             ShardError: a shard is missing, damaged or breaks off again and again; or there are
@@ -119,30 +120,42 @@ class Shards:
                 if rest >= length:
                     rest -= length
                     continue
-                yield from self.pairs(Piece(piece.shard, piece.start + rest, piece.stop))
+                yield from self.items(Piece(piece.shard, piece.start + rest, piece.stop))
                 rest = 0
 
     def pairs(self, piece: Piece) -> Iterator[Pair]:
-        """Yield the pairs of a piece; raises what :meth:`read` raises."""
+        """Yield the good pairs of a piece, and report the others; raises what `read` raises."""
+        for item in self.items(piece):
+            if isinstance(item, Pair):
+                yield item
+            elif item and self.report:
+                self.report(item)
+
+    def items(self, piece: Piece) -> Iterator[Pair | str]:
+        """Yield for each sample of a piece the pair, or what is wrong with it where it is skipped.
+
+        Where a shard breaks off, the line comes once, and empty ones for the samples behind it.
+        """
         place = address(self.base, self.shards[piece.shard].name)
+        left = piece.stop - piece.start
         try:
             for sample in self._samples(place, piece):
-                try:
-                    pair = decode_pair(sample, place)
-                except ValueError as error:
-                    self._judge(str(error))
-                else:
-                    yield pair
+                left -= 1
+                yield self._pair(sample, place)
         except ShardError as error:
             if self.bad == "refuse":
                 raise
-            self._judge(str(error))
+            yield from [str(error), *[""] * (left - 1)]
 
-    def _judge(self, fault: str) -> None:
-        if self.bad == "refuse":
-            raise ShardError(f"{fault}; copy or pack it again, or choose to skip what is bad")
-        if self.report:
-            self.report(fault)
+    def _pair(self, sample: dict[str, bytes], place: str) -> Pair | str:
+        try:
+            return decode_pair(sample, place)
+        except ValueError as error:
+            if self.bad == "refuse":
+                raise ShardError(
+                    f"{error}; copy or pack it again, or choose to skip what is bad"
+                ) from None
+            return str(error)
 
     def _samples(self, place: str, piece: Piece) -> Iterator[dict[str, bytes]]:
         """Yield the samples of a piece; where the shard breaks off, open it again and go on."""

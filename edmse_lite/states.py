@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from .checkpoints import CONFIG, WEIGHTS
 from .files import write_bytes
 from .mixing import MixingConfig
 from .recipes import TrainingConfig
@@ -30,6 +31,24 @@ class TrainingError(RuntimeError):
 
     Chapter: 10.
     """
+
+
+def begin(folder: Path) -> None:
+    """Make the folder of a run, unless it is there.
+
+    Raises:
+        TrainingError: it holds a model that no state there belongs to; a run would replace it.
+        OSError: it cannot be made.
+
+    Chapter: 10.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    models = [each for each in (CONFIG, WEIGHTS) if (folder / each).exists()]
+    if models and not (folder / STATE).exists():
+        raise TrainingError(
+            f"{folder}: holds a model ({models[0]}), but no state of this run to go on from; give "
+            f"another --out, or begin with it: --warm-start {folder} and another --out"
+        )
 
 
 def write(folder: Path, state: dict[str, Any]) -> None:
@@ -98,6 +117,46 @@ def differences(made: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return [key for key in now if key in before and before[key] != now[key]]
 
 
+def check_same(path: Path, made: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise unless a state belongs to a run.
+
+    Args:
+        path: of the state.
+        made, wanted: as for :func:`differences`.
+
+    Raises:
+        TrainingError: it was made with other settings.
+
+    Chapter: 10.
+    """
+    changed = differences(made, wanted)
+    if changed:
+        raise TrainingError(
+            f"{path}: made with another {', '.join(changed)}; use the settings it was started "
+            "with, or another folder"
+        )
+
+
+def check_told(rank: int, first: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Raise unless a process was told the same as the first one.
+
+    Args:
+        rank: its number.
+        first, mine: settings of both, as for :func:`differences`.
+
+    Raises:
+        TrainingError: they differ.
+
+    Chapter: 10.
+    """
+    changed = differences(first, mine)
+    if changed:
+        raise TrainingError(
+            f"process {rank} was started with another {', '.join(changed)} than process 0; give "
+            "all of them one command line"
+        )
+
+
 def _settings(state: dict[str, Any]) -> dict[str, Any]:
     """What must not change in a run: training, mixtures, parts of a batch, the model's design."""
     found = {"parts": 1} | asdict(TrainingConfig()) | state["config"] | state.get("design", {})
@@ -125,7 +184,8 @@ def log(folder: Path, row: dict[str, float]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(row))
         if fresh:
             writer.writeheader()
-        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
+        shown = {key: f"{value:.6g}" for key, value in row.items()}
+        writer.writerow(shown | {"step": f"{row['step']:.0f}"})
 
 
 def forget_after(folder: Path, step: int) -> None:

@@ -94,9 +94,10 @@ class Trainer:
         self.folder, self.valid, self.notes = Path(folder), valid, notes or {}
         self.device = next(model.parameters()).device
         self.team, self.plan = team or Alone(self.device), plan or Plan()
-        self.draws = Draws(
+        self.draws = self.team.together(lambda: Draws(
             batches, spectrogram, config, self.team, self.plan, self.device, model.sde
-        )
+        ))  # fmt: skip
+        self._places = [self.draws.place(0)]  # of the source of each process
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -104,15 +105,11 @@ class Trainer:
             model.network.compile()
         self._loss = self.team.wrap(MeanLoss(model))
         self.step, self.seconds, self.audio_seconds = 0, 0.0, 0.0
-        changed = states.differences(self.team.from_first(self._begin), self._settings())
-        if changed:
-            raise TrainingError(
-                f"process {self.team.rank} was started with another {', '.join(changed)} than "
-                "process 0; give all of them one command line"
-            )
+        first = self.team.from_first(self._begin)
+        self.team.together(lambda: states.check_told(self.team.rank, first, self._settings()))
 
     def _begin(self) -> dict[str, Any]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        states.begin(self.folder)
         return self._settings()
 
     def run(self) -> Iterator[Progress]:
@@ -148,10 +145,10 @@ class Trainer:
         self.draws.ahead(self.step + 1)  # while the device computes
         loss, norm = found.tolist()
         if not math.isfinite(loss):
-            raise TrainingError(
+            raise self.team.shared(TrainingError(
                 f"loss is {loss} at step {self.step + 1}; {self.folder / states.STATE} holds "
                 "the last good state. Lower the learning rate, or train with precision fp32"
-            )
+            ))  # fmt: skip
         self.update()
         self.audio_seconds += batch.seconds * self.team.size
         return loss, norm
@@ -216,19 +213,29 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint of the moving average, then the training state, each atomically.
 
-        In this order a run that was killed between the two is not taken for a finished one.
+        In this order a run that was killed between the two is not taken for a finished one. The
+        first time the state comes first: a model without one would be taken for another run's.
 
         Raises:
             TrainingError, OSError: the disk is full; what was saved before stays.
         """
+        self._places = self.team.gather(self.draws.place(self.step))
         self.team.from_first(self._save)
 
     def _save(self) -> None:
+        begun = (self.folder / states.STATE).exists()
+        for keep in (self._keep_model, self._keep_state)[:: 1 if begun else -1]:
+            keep()
+
+    def _keep_model(self) -> None:
         checkpoints.save(self.folder, self.average, self.spectrogram, self.record())
+
+    def _keep_state(self) -> None:
         states.write(
             self.folder,
             self._settings() | {
                 "step": self.step, "seconds": self.seconds, "audio_seconds": self.audio_seconds,
+                "places": self._places,
                 "model": self.model.state_dict(), "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             },
@@ -255,32 +262,36 @@ class Trainer:
         state = self.team.from_first(self._read)
         if state is None:
             return False
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name in ("model", "average", "optimizer", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
         self.step, self.seconds = state["step"], state["seconds"]
         self.audio_seconds = state["audio_seconds"]
         self.notes = state.get("notes", self.notes)
+        self._places = state.get("places", self._places)
+        if "places" in state:  # states of early versions have none
+            self.draws.go_to(self.step, self._places)
+        self.team.from_first(self._mend)
         return True
+
+    def _mend(self) -> None:
+        """Write the model where a kill came between the first state and it."""
+        if not (self.folder / checkpoints.CONFIG).exists():
+            self._keep_model()
 
     def _read(self) -> dict[str, Any] | None:
         state = states.read(self.folder)
         if state is not None:
-            changed = states.differences(state, self._settings())
-            if changed:
-                raise TrainingError(
-                    f"{self.folder / states.STATE}: made with another {', '.join(changed)}; use "
-                    "the settings it was started with, or another folder"
-                )
+            states.check_same(self.folder / states.STATE, state, self._settings())
             states.forget_after(self.folder, state["step"])
         return state
 
     def record(self) -> records.Record:
         """What a model card says of the training, stages before this one included."""
         before = self.notes.get("before")
+        met = dict.fromkeys(fault for place in self._places for fault in place["skipped"])
+        notes = self.notes | ({"skipped": [*self.notes.get("skipped", []), *met]} if met else {})
         record = {
-            **self.notes, "config": asdict(self.config), "steps": self.step,
+            **notes, "config": asdict(self.config), "steps": self.step,
             "hours": round(self.seconds / 3600, 3),
             "audio_hours": round(self.audio_seconds / 3600, 2),
             "hardware": describe_device(self.device), "torch": torch.__version__,

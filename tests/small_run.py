@@ -1,7 +1,8 @@
 """`edmse train compact` on a network that takes seconds: `python tests/small_run.py FOLDER ...`.
 
 Each argument is a folder, with options of `edmse train` behind it. A launcher may start several of
-these processes. DIE_AT=n kills the one that writes files, while it writes its n-th state.
+these processes. DIE_AT=n kills the one that writes files, while it writes its n-th state;
+DIE_IN=n kills each process within the n-th step, after its gradient and before its update.
 """
 
 import json
@@ -25,6 +26,8 @@ from edmse_lite import (
     training,
 )
 from edmse_lite.cli import main
+from edmse_lite.corpora import Pair
+from edmse_lite.shards import pack
 
 RECIPE = replace(
     compact.COMPACT,
@@ -43,6 +46,22 @@ def small_mixer(config: MixingConfig = RECIPE.mixing, device: str = "cpu") -> Mi
     return Mixer(speech, clips.where(kind="noise").audio()[:4], config, device)
 
 
+def small_shards(folder: Path, bad: tuple[str, ...] = ("p03", "p07")) -> list[Path]:
+    """Pack fourteen pairs, and damage the sound of some of them."""
+    generator = torch.Generator().manual_seed(0)
+    waves = torch.randint(-9_000, 9_000, (15, 9_000), generator=generator) / 32_768
+    pairs = [Pair(f"p{i:02}", waves[i], waves[i] + waves[i + 1] / 2) for i in range(14)]
+    paths = [folder / shard.name for shard in pack(pairs, folder, 0.2)]
+    for path in paths:
+        data = bytearray(path.read_bytes())
+        for key in bad:
+            place = data.find(f"{key}.clean.flac".encode())
+            if place >= 0:
+                data[place + 512 + 400] ^= 1  # one bit, behind the header of the tar file
+        path.write_bytes(data)
+    return paths
+
+
 written = []
 
 
@@ -52,6 +71,12 @@ def save_or_die(state, target, save=torch.save, **how) -> None:
         written.append(target)
         if len(written) == int(os.environ.get("DIE_AT", 0)):
             os.kill(os.getpid(), signal.SIGKILL)  # before the state has its name
+
+
+def update_or_die(self, update=training.Trainer.update) -> None:
+    if self.step + 1 == int(os.environ.get("DIE_IN", 0)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    update(self)
 
 
 def small(team: parallel.Alone, losses: list[float]) -> None:
@@ -64,6 +89,7 @@ def small(team: parallel.Alone, losses: list[float]) -> None:
 
     torch.save = save_or_die
     training.Trainer.take_step = take_step
+    training.Trainer.update = update_or_die
     runs.evaluation_set = lambda *_: ()
     Mixer.bundled = classmethod(lambda cls, config, device: small_mixer(config, device))
     compact.RECIPES["compact"] = RECIPE

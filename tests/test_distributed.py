@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from small_run import RECIPE, small_mixer
+from small_run import RECIPE, small_mixer, small_shards
 
 from edmse_lite import checkpoints, parallel, runs
 from edmse_lite.parallel import Plan
@@ -40,13 +40,16 @@ def accelerate() -> list[str]:
     return [*launch, *plain, "--main_process_port", str(free_port())]
 
 
-def two_processes(launcher: list[str], *runs: str, die_at: int = 0) -> tuple[dict, str]:
+def two_processes(
+    launcher: list[str], *runs: str, die_at: int = 0, die_in: int = 0
+) -> tuple[dict, str]:
     """Loss curves by folder, and what was said on the standard error."""
     done = subprocess.run(
         [*launcher, str(ROOT / "tests" / "small_run.py"), *runs],
-        env={**os.environ, "DIE_AT": str(die_at)}, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "DIE_AT": str(die_at), "DIE_IN": str(die_in)},
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert (done.returncode == 0) == (not die_at), done.stderr
+    assert (done.returncode == 0) == (die_at == die_in == 0), done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {line["out"]: line["losses"] for line in lines}, done.stderr
 
@@ -64,20 +67,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def curves(folder: Path) -> dict:
-    """Runs of two processes: whole ones, and one that is killed as it writes its third state."""
-    mixed = "--precision bf16 --accumulate 3 --parts 2"
-    return two_processes(
-        torchrun(), f"{folder}/two", f"{folder}/mixed {mixed}", f"{folder}/killed", die_at=6 + 6 + 3
-    )[0]
+def shards(folder: Path) -> str:
+    """Options for a run on fourteen pairs in shards, two of them bad."""
+    small_shards(folder / "pairs")
+    return f"--corpus {folder / 'pairs'} --bad-audio skip"
 
 
 @pytest.fixture(scope="module")
-def resumed(folder: Path, curves: dict) -> tuple[dict, str]:
-    """The killed run goes on, by another launcher; and commands that must fail in one line."""
+def curves(folder: Path, shards: str) -> dict:
+    """Runs of two processes: whole ones, and one that is killed as it writes its third state."""
+    mixed = "--precision bf16 --accumulate 3 --parts 2"
+    whole = [f"{folder}/two", f"{folder}/mixed {mixed}", f"{folder}/shards {shards}"]
+    return two_processes(torchrun(), *whole, f"{folder}/killed", die_at=6 + 6 + 6 + 3)[0]
+
+
+@pytest.fixture(scope="module")
+def places(folder: Path, shards: str) -> list[dict]:
+    """Where each process stood in a run on shards, when both are killed within the fourth step."""
+    two_processes(torchrun(), f"{folder}/cut {shards}", die_in=4)
+    state = torch.load(folder / "cut" / "state.pt", weights_only=True)
+    assert state["step"] == 3
+    return state["places"]
+
+
+@pytest.fixture(scope="module")
+def resumed(folder: Path, shards: str, curves: dict, places: list[dict]) -> tuple[dict, str]:
+    """The killed runs go on, by another launcher; and commands that must fail in one line."""
     shutil.copytree(folder / "killed", folder / "alone")
     wrong = [f"!{folder}/wrong --accumulate 4", f"!{folder}/two --seed 5"]
-    return two_processes(accelerate(), f"{folder}/killed", *wrong)
+    return two_processes(accelerate(), f"{folder}/killed", f"{folder}/cut {shards}", *wrong)
 
 
 def one_process(folder: Path, plan: Plan | None = None, **changes: object) -> list[float]:
@@ -110,6 +128,17 @@ def test_two_killed_processes_resume_to_the_same_weights(folder, curves, resumed
     found = [checkpoints.load(folder / name) for name in ("killed", "two")]
     assert found[0].sha256 == found[1].sha256
     assert found[0].record["audio_hours"] == found[1].record["audio_hours"]
+
+
+def test_killed_in_mid_epoch_they_go_on_in_their_shards(folder, curves, places, resumed):
+    """Seven pairs an epoch for each; the bad ones that they passed over are counted."""
+    starts = [place["start"] for place in places]
+    assert all(start > 3 * 3 and start % 7 for start in starts)
+    assert resumed[0]["cut"] == curves["shards"][3:] and len(set(curves["shards"])) == 6
+    found = [checkpoints.load(folder / name) for name in ("cut", "shards")]
+    assert found[0].sha256 == found[1].sha256
+    skipped = [each.record["skipped"] for each in found]
+    assert set(skipped[0]) == set(skipped[1]) and len(skipped[0]) == 2
 
 
 def test_a_run_goes_on_with_another_number_of_processes(folder, curves, resumed):

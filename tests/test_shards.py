@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,14 +19,17 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_run import RECIPE
+from small_run import RECIPE, small_shards
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
-from edmse_lite import runs, sources
+from edmse_lite import Spectrogram, checkpoints, runs, sources
+from edmse_lite.batches import Draws
 from edmse_lite.cli import main
 from edmse_lite.corpora import Pair
 from edmse_lite.feeds import PairBatches, Reading, ShardBatches, is_pairs, open_feed, valid_pairs
+from edmse_lite.folders import PairFiles
+from edmse_lite.parallel import Alone, Plan
 from edmse_lite.shards import Shard, ShardError, deal, pack, shuffled
 from edmse_lite.sources import Shards
 
@@ -141,7 +145,7 @@ def test_a_reader_goes_on_from_any_place(readers: int, start: int, seed: int) ->
         return ((piece.shard, i) for i in range(piece.start, piece.stop))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Shards, "pairs", pieces)
+        patch.setattr(Shards, "items", pieces)
         whole = list(islice(shards.read(readers - 1, readers, seed), start + 20))
         later = list(islice(shards.read(readers - 1, readers, seed, start), 20))
     assert whole[start:] == later
@@ -306,6 +310,29 @@ def test_damaged_sound_is_named_or_skipped(copied: Path) -> None:
     assert seen == Counter(KEYS - {"p226_009"}) and "p226_009.clean" in told[0]
 
 
+def test_silence_in_a_shard_is_named_or_skipped(tmp_path: Path, capfd) -> None:
+    silent = replace(made("p226_011", 11), clean=torch.zeros(2_100))
+    pack([*PAIRS, silent], tmp_path)
+    with pytest.raises(ShardError, match="pairs-000000.tar: p226_011.clean: is silent"):
+        one_epoch(Shards.at(tmp_path))
+    told: list[str] = []
+    assert one_epoch(Shards.at(tmp_path, "skip", told.append)) == Counter(KEYS)
+    assert len(told) == 1 and "p226_011.clean: is silent" in told[0]
+    assert main(["corpus", "check", str(tmp_path)]) == 2
+    out, err = capfd.readouterr()
+    assert "pairs-000000.tar: p226_011.clean: is silent" in out and "1 bad files" in err
+
+
+def test_shards_without_a_good_pair_come_to_an_end(copied: Path) -> None:
+    for path in copied.glob("*.tar"):
+        path.unlink()
+    told: list[str] = []
+    batches = ShardBatches(Shards.at(copied, "skip", told.append), 0.05, workers=0)
+    with pytest.raises(ShardError, match="holds no good pair; `edmse corpus check` says why"):
+        batches.batch(1, torch.Generator())
+    assert batches.position == 11 and len(told) == 4  # each shard is named once
+
+
 def test_an_error_in_a_worker_stays_one_line(copied: Path) -> None:
     (copied / "pairs-000003.tar").unlink()
     batches = ShardBatches(Shards.at(copied), 0.05, workers=1)
@@ -329,14 +356,71 @@ def is_crop_of(clean: torch.Tensor, noisy: torch.Tensor) -> str:
 
 
 def test_batches_of_memory_are_crops_of_pairs_and_repeat() -> None:
-    batches = PairBatches(PAIRS, 0.05)
+    batches = PairBatches(iter(PAIRS), 0.05)
     clean, noisy = batches.batch(40, torch.Generator().manual_seed(1))
     assert clean.shape == noisy.shape == (40, 800)
     assert {is_crop_of(*both) for both in zip(clean, noisy, strict=True)} == KEYS
+    batches.seek(0)
     again = batches.batch(40, torch.Generator().manual_seed(1))
     assert torch.equal(again[0], clean) and torch.equal(again[1], noisy)
     with pytest.raises(ValueError, match="no pair to train on"):
         PairBatches([])
+
+
+def test_a_folder_of_pairs_has_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pair twice, the same order for any number of processes, and from any step."""
+    source, config = PairBatches(PAIRS, 0.05, seed=4), replace(RECIPE.training, batch_size=6)
+    device, spectrogram = torch.device("cpu"), Spectrogram()
+    drawn: dict[int, list[str]] = {}
+    waves = Draws._waves
+
+    def noted(self: Draws, number: int, *rest: int):
+        found = waves(self, number, *rest)
+        drawn[number] = [is_crop_of(*both) for both in zip(*found[:2], strict=True)]
+        return found
+
+    def order(ranks: int, parts: int, steps: range) -> list[str]:
+        drawn.clear()
+        for rank in range(ranks):
+            team = Alone()
+            team.rank, team.size = rank, ranks
+            draws = Draws(source, spectrogram, config, team, Plan(parts=parts), device)
+            for step in steps:
+                draws.of(step)
+        return [key for number in sorted(drawn) for key in drawn[number]]
+
+    monkeypatch.setattr(Draws, "_waves", noted)
+    found = order(1, 1, range(4))
+    assert set(found[:11]) == set(found[11:22]) == KEYS and found[:11] != found[11:22]
+    assert order(1, 1, range(2, 4)) == found[12:]
+    for ranks, parts in ((2, 1), (2, 2), (3, 6)):
+        assert order(ranks, parts, range(4)) == found
+
+
+def test_a_folder_is_read_without_all_of_it_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pairs(tmp_path, PAIRS)
+    alive, most = weakref.WeakSet(), []
+    read = PairFiles.read
+
+    def watched(self: PairFiles) -> Pair:
+        most.append(len(alive))
+        pair = read(self)
+        alive.add(Watched(pair))
+        return pair
+
+    class Watched:
+        """Lives as long as the clean waveform of a pair."""
+
+        def __init__(self, pair: Pair) -> None:
+            pair.clean.watched = self
+
+    monkeypatch.setattr(PairFiles, "read", watched)
+    batches = open_feed(tmp_path, 0.05).batches
+    assert len(most) == 11 and max(most) <= 1
+    drawn = batches.batch(11, torch.Generator())
+    assert {is_crop_of(*both) for both in zip(*drawn, strict=True)} == KEYS
 
 
 def test_short_pairs_end_in_silence() -> None:
@@ -357,14 +441,38 @@ def test_batches_of_shards_resume_exactly(packed: Path, workers: int) -> None:
     assert all(is_crop_of(*both) for both in first[0].unbind(1))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cut", [False, True])
+def test_bad_samples_are_counted_so_that_a_resume_is_exact(
+    copied: Path, workers: int, cut: bool
+) -> None:
+    """One is damaged, or a shard is cut short, and what follows the cut is passed over."""
+    path = copied / "pairs-000001.tar"
+    data = bytearray(path.read_bytes())
+    data[512 + 400] ^= 1
+    path.write_bytes(data[:5_000] if cut else data)
+
+    def source() -> ShardBatches:
+        return ShardBatches(Shards.at(copied, "skip"), 0.05, 1, 2, workers, seed=2)
+
+    def batch(source: ShardBatches, step: int) -> torch.Tensor:
+        return torch.stack(source.batch(3, torch.Generator().manual_seed(step)))
+
+    whole, places, first = source(), [], []
+    for step in range(6):
+        places.append(whole.position)
+        first.append(batch(whole, step))
+    assert places[-1] > 15 and whole.skipped
+    for step in range(6):
+        later = source()
+        later.seek(places[step])
+        assert torch.equal(batch(later, step), first[step]), step
+
+
 def test_a_place_tells_what_it_is(packed: Path, tmp_path: Path) -> None:
     assert isinstance(open_feed(packed, workers=0).batches, ShardBatches)
     for split in ("train", "valid"):
-        for number in range(3):
-            for side in ("clean", "noisy"):
-                path = tmp_path / split / side / f"p226_{number:03}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, getattr(PAIRS[number], side).numpy(), 16_000, "PCM_16")
+        write_pairs(tmp_path / split, PAIRS[:3])
     found = open_feed(tmp_path, 0.05)
     assert isinstance(found.batches, PairBatches) and len(found.valid) == 3
     assert found.name.startswith(tmp_path.name) and found.name == open_feed(tmp_path, 0.1).name
@@ -378,9 +486,41 @@ def test_a_place_tells_what_it_is(packed: Path, tmp_path: Path) -> None:
     assert sources.address("pipe:a {}", "b c.tar") == "pipe:a 'b c.tar'"
 
 
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+def test_a_bad_pair_for_validation_is_named_or_skipped(
+    packed: Path, tmp_path: Path, kind: str
+) -> None:
+    write_pairs(tmp_path / "valid", PAIRS[:4])
+    soundfile.write(tmp_path / "valid" / "noisy" / "p226_001.wav", np.zeros(1_100), 16_000)
+    (tmp_path / "valid" / "noisy" / "p226_002.wav").unlink()
+    if kind == "folder":
+        write_pairs(tmp_path / "train", PAIRS)
+    else:
+        for path in packed.iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="p226_002 has no partner"):
+        open_feed(tmp_path, workers=0)
+    found = open_feed(tmp_path, workers=0, bad="skip")
+    assert [pair.key for pair in found.valid] == ["p226_000", "p226_003"]
+    assert len(found.skipped) == 2 and "p226_002 has no partner" in found.skipped[0]
+    assert "p226_001.wav: is silent" in found.skipped[1]
+    (tmp_path / "valid" / "noisy" / "p226_000.wav").write_text("no sound")
+    (tmp_path / "valid" / "noisy" / "p226_003.wav").write_text("no sound")
+    with pytest.raises(ValueError, match="valid: holds no good pair"):
+        open_feed(tmp_path, workers=0, bad="skip")
+
+
+def write_pairs(folder: Path, pairs: list[Pair]) -> None:
+    for pair in pairs:
+        for side in ("clean", "noisy"):
+            path = folder / side / f"{pair.key}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, getattr(pair, side).numpy(), 16_000, "PCM_16")
+
+
 def run_of(place: Path, folder: Path, steps: int) -> runs.Trainer:
     recipe = replace(RECIPE, training=replace(RECIPE.training, batch_size=2, steps=6))
-    made = runs.start(recipe, folder, corpus=place)
+    made = runs.start(recipe, folder, corpus=place, bad_audio="skip")
     made.resume()
     for progress in made.run():
         if progress.step == steps:
@@ -388,7 +528,7 @@ def run_of(place: Path, folder: Path, steps: int) -> runs.Trainer:
     return made
 
 
-@pytest.mark.parametrize("kind", ["shards", "folder"])
+@pytest.mark.parametrize("kind", ["shards", "bad shards", "folder"])
 def test_training_reads_pairs_and_resumes_exactly(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -396,11 +536,10 @@ def test_training_reads_pairs_and_resumes_exactly(
     place = packed
     if kind == "folder":
         place = tmp_path / "pairs"
-        for pair in PAIRS:
-            for side in ("clean", "noisy"):
-                path = place / "train" / side / f"{pair.key}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, getattr(pair, side).numpy(), 16_000, "PCM_16")
+        write_pairs(place / "train", PAIRS)
+    if kind == "bad shards":
+        place = tmp_path / "shards"
+        small_shards(place, ("p01", "p04", "p06", "p09", "p10"))
     whole = run_of(place, tmp_path / "whole", 6)
     run_of(place, tmp_path / "broken", 3)
     later = run_of(place, tmp_path / "broken", 6)
@@ -408,6 +547,8 @@ def test_training_reads_pairs_and_resumes_exactly(
     for name, weight in whole.average.state_dict().items():
         assert torch.equal(later.average.state_dict()[name], weight), name
     assert whole.record()["corpus"].startswith(place.name)
+    skipped = [checkpoints.load(tmp_path / name).record["skipped"] for name in ("whole", "broken")]
+    assert skipped[0] == skipped[1] and bool(skipped[0]) == (kind == "bad shards")
 
 
 def test_training_on_missing_pairs_is_one_error(tmp_path: Path, capfd) -> None:

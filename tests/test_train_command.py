@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import RECIPE, small_mixer
+from small_run import RECIPE, small_mixer, small_shards
 
-from edmse_lite import checkpoints, compact, recipes, runs
+from edmse_lite import checkpoints, compact, parallel, recipes, runs
 from edmse_lite.cli import main
 from edmse_lite.training import Progress, Trainer, TrainingError
 
@@ -122,3 +122,88 @@ def test_a_place_that_cannot_be_is_named(here, capfd, options, said) -> None:
     (here / "file").touch()
     assert main([*ARGUMENTS, *options]) == 2
     assert error_of(capfd)[-1].startswith(f"edmse: error: {said}")
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> parallel.Alone:
+    """This process is the second of two, and never waits for the first."""
+    team = parallel.Alone()
+    team.rank, team.size = 1, 2
+    monkeypatch.setattr(parallel, "join", lambda device: team)
+    return team
+
+
+def test_each_process_names_what_it_refuses(here, capfd, second) -> None:
+    small_shards(here / "shards")
+    assert main([*ARGUMENTS, "--out", "run", "--corpus", "shards"]) == 2
+    said = error_of(capfd)
+    assert len(said) == 1 and "pairs-000000.tar: p03.clean is damaged" in said[0]
+    assert said[0].startswith("edmse: error: process 1: shards/")
+
+
+def test_each_process_names_once_what_it_skips(here, capfd, second) -> None:
+    """Two epochs and more: it meets the same again."""
+    small_shards(here / "shards")
+    assert main([*ARGUMENTS, "--out", "run", "--corpus", "shards", "--bad-audio", "skip"]) == 0
+    said = error_of(capfd)
+    assert len(said) == 2 and all(line.startswith("edmse: process 1: skipped: ") for line in said)
+    assert {line.split(": ")[4].split(".")[0] for line in said} == {"p03", "p07"}
+    skipped = checkpoints.load(here / "run").record["skipped"]
+    assert [f"edmse: process 1: skipped: {line}" for line in skipped] == said
+
+
+def test_what_another_process_says_is_not_said_again(here, capfd, monkeypatch, second) -> None:
+    def step(self: Trainer) -> tuple[float, float]:
+        raise self.team.shared(TrainingError("loss is nan"))
+
+    monkeypatch.setattr(Trainer, "take_step", step)
+    assert main([*ARGUMENTS, "--out", "run"]) == 2
+    assert error_of(capfd) == []
+    second.rank = 0
+    assert main([*ARGUMENTS, "--out", "run"]) == 2
+    assert error_of(capfd) == ["edmse: error: loss is nan"]
+
+
+def test_a_folder_with_another_model_is_left_alone(here, capfd) -> None:
+    assert main([*ARGUMENTS, "--out", "run"]) == 0
+    (here / "run" / "state.pt").unlink()
+    before = {path: path.read_bytes() for path in (here / "run").iterdir()}
+    error_of(capfd)
+    assert main([*ARGUMENTS, "--out", "run", "--seed", "5"]) == 2
+    (said,) = error_of(capfd)
+    assert "run: holds a model (config.json), but no state of this run" in said
+    assert "--warm-start run" in said
+    assert {path: path.read_bytes() for path in (here / "run").iterdir()} == before
+
+
+def test_a_device_that_is_too_small_is_one_error(here, capfd, monkeypatch) -> None:
+    def step(self: Trainer) -> tuple[float, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has\n 1")
+
+    monkeypatch.setattr(Trainer, "take_step", step)
+    assert main([*ARGUMENTS, "--out", "run"]) == 2
+    (said,) = error_of(capfd)
+    assert said.startswith("edmse: error: not enough memory (CUDA out of memory); ")
+    assert all(words in said for words in ("--batch", "--accumulate", "edmse corpus pack"))
+
+
+def test_the_bar_keeps_the_last_validation_beside_the_loss() -> None:
+    from edmse_lite.commands.train import _show
+
+    class Bar:
+        n, disable, told = 0, False, ""
+
+        def update(self, steps: int) -> None:
+            self.n += steps
+
+        def set_postfix(self, refresh: bool, **shown: str) -> None:
+            self.shown = shown
+
+        def write(self, line: str) -> None:
+            self.told += line
+
+    bar, last = Bar(), {}
+    _show(bar, Progress(1, 0.5, 1.0, 0.0, {"pesq": 1.25, "si_sdr": 9.0}), last)
+    _show(bar, Progress(2, 0.25, 1.0, 0.0, {}), last)
+    assert bar.n == 2 and bar.shown == {"loss": "0.2500", "pesq": "1.250", "si_sdr": "9.000"}
+    assert bar.told == "step 1: pesq 1.250, si_sdr 9.000"

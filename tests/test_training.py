@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import subprocess
@@ -293,6 +294,21 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path, mixer):
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.script_method. is deprecated:DeprecationWarning")
+def test_a_compiled_run_resumes_exactly(tmp_path, mixer, monkeypatch):
+    """With the graphs of torch.compile, but without its code generator, which takes a minute."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    plan = Plan(compile=True)
+    whole = trainer(tmp_path / "whole", mixer, plan, steps=3)
+    losses = [progress.loss for progress in whole.run()]
+    next(trainer(tmp_path / "cut", mixer, plan, steps=3).run())
+    again = trainer(tmp_path / "cut", mixer, plan, steps=3)
+    assert again.resume() and again.step == 1
+    assert [progress.loss for progress in again.run()] == losses[1:]
+    found = [checkpoints.load(tmp_path / name).sha256 for name in ("whole", "cut")]
+    assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.script_method. is deprecated:DeprecationWarning")
 def test_a_compiled_network_keeps_the_names_of_its_weights(tmp_path, mixer):
     """States and checkpoints of compiled and other runs are the same files."""
     compiled = trainer(tmp_path / "compiled", mixer, Plan(compile=True))
@@ -314,6 +330,12 @@ def test_lines_of_a_killed_run_are_not_logged_twice(tmp_path, mixer):
     assert (tmp_path / "history.csv").read_text().splitlines() == ["step,loss", "1,0.5"]
 
 
+def test_the_history_of_a_long_run_keeps_every_digit_of_its_steps(tmp_path):
+    states.log(tmp_path, {"step": 1_234_567, "loss": 0.123456789})
+    states.forget_after(tmp_path, 1_234_567)
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1234567,0.123457"
+
+
 def test_warm_start_begins_with_the_weights_and_refuses_another_size(tmp_path, mixer):
     first = trainer(tmp_path / "first", mixer)
     list(first.run())
@@ -323,6 +345,56 @@ def test_warm_start_begins_with_the_weights_and_refuses_another_size(tmp_path, m
     other = replace(TINY, network=UNetConfig(channels=(16, 16), embedding=16))
     with pytest.raises(checkpoints.CheckpointError, match="same size"):
         runs.start(other, tmp_path / "other", warm_start=tmp_path / "first", batches=mixer)
+
+
+def test_a_warm_start_that_was_trained_otherwise_is_told_or_refused(tmp_path, mixer):
+    next(trainer(tmp_path / "first", mixer).run())
+    told = []
+
+    def begin(folder="other", **changes):
+        recipe, first = replace(TINY, **changes), tmp_path / "first"
+        runs.start(recipe, tmp_path / folder, "cpu", first, mixer, tell=told.append)
+
+    begin()
+    assert told == []
+    begin(sde=se.OUVE())
+    assert "another schedule VE(sigma_min=0.05" in told[0] and "(here OUVE(" in told[0]
+    assert told[0].endswith("; the network does not see it")
+    begin(preconditioning=se.Preconditioning.edm(0.2), spectrogram=se.Spectrogram(factor=0.1))
+    assert "another preconditioning" in told[1] and "another spectrogram" in told[1]
+    assert len(told) == 2 and "does not see" not in told[1]
+    predictive = se.Preconditioning.predictive()
+    with pytest.raises(checkpoints.CheckpointError, match="denoises, but the recipe's predicts"):
+        begin(preconditioning=predictive)
+    with pytest.raises(checkpoints.CheckpointError, match="predicts.* but the recipe's denoises"):
+        next(trainer_of(replace(TINY, preconditioning=predictive), tmp_path / "second", mixer))
+        runs.start(TINY, tmp_path / "third", "cpu", tmp_path / "second", mixer)
+
+
+def trainer_of(recipe, folder, mixer):
+    return runs.start(recipe, folder, batches=mixer).run()
+
+
+def test_a_kill_within_the_first_save_loses_no_run(tmp_path, mixer):
+    """The state is there and the model is not; it is neither refused nor taken for finished."""
+    whole = trainer(tmp_path / "whole", mixer, steps=2, save_every=2)
+    list(whole.run())
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(trainer(tmp_path / "cut", mixer, steps=2, save_every=2).run())
+    assert not (tmp_path / "cut" / "config.json").exists()
+    again = trainer(tmp_path / "cut", mixer, steps=2, save_every=2)
+    assert again.resume() and again.step == 2
+    found = [checkpoints.load(tmp_path / name) for name in ("cut", "whole")]
+    assert found[0].sha256 == found[1].sha256
+    (tmp_path / "cut" / "state.pt").unlink()
+    with pytest.raises(TrainingError, match="holds a model .*--warm-start"):
+        trainer(tmp_path / "cut", mixer)
 
 
 def test_training_lowers_the_loss(tmp_path, mixer):

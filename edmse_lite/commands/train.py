@@ -30,6 +30,8 @@ SOON = b"\nedmse: stops after this step, and saves it; once more stops at once\n
 
 def train(args: Namespace) -> int:
     """Train a score model; a run that was stopped goes on."""
+    import torch
+
     from edmse_lite import checkpoints, designs, training
     from edmse_lite.parallel import Plan, join
 
@@ -42,6 +44,9 @@ def train(args: Namespace) -> int:
     try:
         recipe = designs.find(args.name)
         recipe = replace(recipe, training=replace(recipe.training, **given))
+        if args.sigma_data is not None:
+            design = replace(recipe.preconditioning, sigma_data=args.sigma_data)
+            recipe = replace(recipe, preconditioning=design)
         plan = Plan(args.accumulate, args.parts, args.compile)
         out = args.out or Path("runs") / args.name
         if out.exists() and not out.is_dir():  # before the corpus is read, which takes a while
@@ -51,10 +56,25 @@ def train(args: Namespace) -> int:
         (_profile if args.profile else _run)(args, recipe, out, team, plan)
         team.leave()
     except (training.TrainingError, checkpoints.CheckpointError, ValueError, OSError) as error:
-        if team is not None and not team.first:  # the first process says it
+        if team is not None and error is team.heard:  # another process says it
             return FAILED
-        raise CommandError(reason(error)) from None
+        raise CommandError(_who(team) + reason(error)) from None
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise CommandError(_who(team) + _no_room(error)) from None
     return 0
+
+
+def _who(team: Alone | None) -> str:
+    """The number of this process, unless it is the first."""
+    return "" if team is None or team.first else f"process {team.rank}: "
+
+
+def _no_room(error: BaseException) -> str:
+    said = str(error).strip().partition(". ")[0] or "out of memory"
+    return (
+        f"not enough memory ({said}); take a smaller --batch, or the same one in pieces: "
+        "--accumulate 2, 4 …; a corpus that does not fit is read from shards: edmse corpus pack"
+    )
 
 
 def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) -> None:
@@ -67,16 +87,17 @@ def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) ->
         recipe, out, team.device, args.warm_start, command=args.command_line, **how
     )
     trainer.resume()
-    total, said = recipe.training.steps, how["tell"]
+    total, said = recipe.training.steps, how["tell"] if team.first else lambda line: None
     if trainer.step == total:
         said(f"{out}: has all of its {total} steps; train another folder: --out FOLDER")
         return
     bar = tqdm(
         total=total, initial=trainer.step, unit="step", dynamic_ncols=True, disable=not team.first
     )
+    last: dict[str, str] = {}
     with bar, _stopping(alone=team.size == 1) as asked:
         for progress in trainer.run():
-            _show(bar, progress)
+            _show(bar, progress, last)
             if asked:
                 break
     if trainer.step < total:
@@ -86,9 +107,11 @@ def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) ->
     said(f"{out}: holds the model; hear it: edmse enhance noisy.wav clean.wav --model {out}")
 
 
-def _show(bar: tqdm, progress: Progress) -> None:
+def _show(bar: tqdm, progress: Progress, last: dict[str, str]) -> None:
+    """Move the bar; it says the loss of the step, and the scores of the last validation."""
     bar.update(progress.step - bar.n)
-    bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+    last |= {name: f"{value:.3f}" for name, value in progress.validation.items()}
+    bar.set_postfix(loss=f"{progress.loss:.4f}", **last, refresh=False)
     if progress.validation and not bar.disable:
         scores = (f"{name} {value:.3f}" for name, value in progress.validation.items())
         bar.write(f"step {progress.step}: {', '.join(scores)}")
@@ -130,9 +153,12 @@ def _profile(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan
 
 
 def _how(args: Namespace, team: Alone, plan: Plan) -> dict[str, Any]:
+    told: set[str] = set()
+
     def tell(line: str) -> None:
-        if team.first:
+        if line not in told:
             print(f"edmse: {line}", file=sys.stderr)
+        told.add(line)
 
     return {
         "team": team, "plan": plan, "corpus": args.corpus, "bad_audio": args.bad_audio,
