@@ -27,11 +27,12 @@ def as_channels(noisy: Audio) -> Tensor:
     """
     if not isinstance(noisy, (Tensor, np.ndarray)):
         raise ValueError(f"noisy is a {type(noisy).__name__}, expected a tensor or a numpy array")
-    wave = noisy.detach().cpu() if isinstance(noisy, Tensor) else torch.from_numpy(noisy.copy())
-    if not wave.is_floating_point():
+    floats = noisy.is_floating_point() if isinstance(noisy, Tensor) else noisy.dtype.kind == "f"
+    if not floats:
         raise ValueError(
             f"noisy is {noisy.dtype}, expected floats in -1 ... 1: divide int16 by 32768"
         )
+    wave = noisy.detach().cpu() if isinstance(noisy, Tensor) else _from_numpy(noisy)
     if wave.ndim not in (1, 2) or wave.numel() == 0:
         raise ValueError(
             f"noisy has shape {tuple(wave.shape)}, expected (samples,) or (channels, samples) "
@@ -44,3 +45,9 @@ def as_channels(noisy: Audio) -> Tensor:
     wave = wave.reshape(-1, wave.shape[-1]).float()
     check_samples(wave, "noisy")
     return wave
+
+
+def _from_numpy(noisy: np.ndarray) -> Tensor:
+    """Copy floats of any width and byte order to float32; what it cannot hold becomes infinite."""
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(noisy.astype(np.float32, order="C", subok=False))

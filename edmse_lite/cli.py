@@ -180,7 +180,7 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(adder: argparse._SubParsersAction) -> None:
     parser = adder.add_parser("evaluate", help="score a model on the evaluation sets")
-    parser.add_argument("--sets", nargs="+", default=["matched", "unseen"], metavar="SET")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="default: matched unseen")
     parser.add_argument(
         "--pairs", type=Path, metavar="FOLDER",
         help="pairs of your own in place of the sets: a folder with clean/ and noisy/ in it",
@@ -204,7 +204,7 @@ def _add_evaluate(adder: argparse._SubParsersAction) -> None:
         help="CSV file with a row for each clip; continued, and rows of other models stay. "
         "With --standard or --curve a folder",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=1, help="runs of the sampler (default 1)")
+    parser.add_argument("--seeds", type=int, help="runs of the sampler (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--baselines", action="store_true", help="noisereduce and RNNoise as well")
     _add_model(parser)

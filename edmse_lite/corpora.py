@@ -114,23 +114,27 @@ class Corpus:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if a column is missing; the message names it.
+            ValueError: if a column is missing, no recording is listed, or a length is no number;
+                the message names the column or the line.
         """
         manifest = Path(manifest)
         with manifest.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
         names = ("kind", "split", "label", "language", "text", "author", "source", "licence")
-        missing = {"path", "seconds", *names} - set(rows[0] if rows else ())
+        missing = {"path", "seconds", *names} - set(reader.fieldnames or ())
         if missing:
             raise ValueError(f"{manifest}: no column {', '.join(sorted(missing))}")
+        if not rows:
+            raise ValueError(f"{manifest}: lists no recording; add a row for each below the header")
         return cls(
             tuple(
                 Clip(
                     path=manifest.parent / row["path"],
-                    seconds=float(row["seconds"]),
+                    seconds=_length(row["seconds"], f"{manifest}, line {line}"),
                     **{name: row[name] for name in names},
                 )
-                for row in rows
+                for line, row in rows
             )
         )
 
@@ -152,6 +156,17 @@ class Corpus:
         """All waveforms, mono at 16 kHz, read by several threads; a list of shapes (T_i,)."""
         with ThreadPoolExecutor() as threads:
             return list(threads.map(Clip.audio, self.clips))
+
+
+def _length(text: str | None, place: str) -> float:
+    """Length in a manifest, s; raises a ValueError that begins with the place."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{place}: seconds is {text or ''!r}, expected a number; mend the line")
+    return seconds
 
 
 def read_mono(path: str | Path) -> Tensor:

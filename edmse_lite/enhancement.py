@@ -66,8 +66,8 @@ class Enhancer:
             limit. Default ``recipes.LIMIT`` for the default sampler, else none.
 
     Raises:
-        ValueError: a denoiser without ``sde``, and none given; fewer than one spin, or more than
-            a hop has samples; a limit that is not above 0.
+        ValueError: a denoiser without ``sde``, and none given; spins that are no whole number,
+            fewer than one, or more than a hop has samples; a limit that is not above 0.
 
     Chapter: 1; 14 measures what the spins and the limit are worth.
     """
@@ -90,9 +90,12 @@ class Enhancer:
         levels = getattr(denoiser, "sigma_range", None)
         self.sampler = recipes.fitted(sampler, levels)
         self.spins, self.limit = recipes.averaging(sampler, self.sampler, spins, limit)
-        if self.spins not in range(1, self.spectrogram.hop + 1):
-            most = self.spectrogram.hop
-            raise ValueError(f"spins={spins!r} must be 1 ... {most}, a hop's samples")
+        most = self.spectrogram.hop
+        whole = isinstance(self.spins, Integral) and not isinstance(self.spins, bool)
+        if not (whole and 1 <= self.spins <= most):
+            raise ValueError(
+                f"spins={spins!r} must be 1 ... {most}, a hop's samples, and a whole number"
+            )
         if not (isinstance(self.limit, Real) and self.limit > 0):
             raise ValueError(f"limit={limit!r} must be above 0 dB; math.inf is none")
         self.device = torch.device(device) if device is not None else _device_of(denoiser)

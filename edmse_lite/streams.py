@@ -27,8 +27,10 @@ NOISE_FRAMES = 64  # frames that share one key of the noise generator
 def rate_ratio(sample_rate: int) -> Fraction:
     """Rate over 16 kHz; odd rates by a fraction near it, on the way there and back alike.
 
-    Filters of a ratio such as 44101 / 16000 would need gigabytes. The nearest fraction with a
-    denominator up to 500 is off by less than 4 in a million: no ear and no model can tell.
+    Filters of a ratio such as 44101 / 16000 would need gigabytes, so the nearest fraction with a
+    denominator up to 500 is taken. It is exact for 8, 16, 22.05, 24, 32, 44.1, 48 and 96 kHz, and
+    off by 0.1 % at worst (16,016 Hz passes for 16 kHz): the model then hears the sound 1/50 of a
+    semitone too high or too low at most; what comes out has its own pitch and length.
 
     Raises:
         ValueError: a rate below 1 kHz, or what is no number.

@@ -225,8 +225,18 @@ OPTIONS = {
     "evaluate --standard --steps 4": "--standard and --curve have their own samplers",
     "evaluate --curve --sampler pc": "--standard and --curve have their own samplers",
     "evaluate --standard --limit 20": "--standard and --curve have their own samplers",
+    **{
+        f"evaluate --model nobody {given}": "--standard and --curve have their own sets, seeds and"
+        for given in (
+            "--standard --seeds 5", "--standard --sets valid", "--standard --baselines",
+            "--thorough --seeds 1", "--curve --seeds 9", "--curve --sets valid",
+            "--curve --baselines",
+        )
+    },
+    "evaluate --model nobody --standard --bad skip": "--bad skip belongs to --pairs",
+    "evaluate --model nobody --pairs . --sets valid": "--pairs stands in place of --sets",
     "evaluate --out none/rows.csv": "--out none/rows.csv: no such folder",
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -417,6 +427,73 @@ def test_a_model_is_evaluated(here: Path, model: str, few: list, capfd, monkeypa
     both = Path("rows.csv").read_text().splitlines()
     assert set(first) <= set(both) and len(both) == 1 + 3 * 3  # noisy, and two models
     assert len(capfd.readouterr().out.splitlines()) == 3  # of this model
+
+
+@pytest.fixture
+def plain(monkeypatch) -> None:
+    """Hide what the extras bring."""
+    from edmse_lite import perceptual
+
+    for name in ("speechmos", "onnxruntime", "noisereduce", "pyrnnoise"):
+        monkeypatch.setitem(sys.modules, name, None)
+    perceptual._dnsmos_model.cache_clear()
+
+
+def test_a_plain_install_evaluates(here: Path, model: str, few: list, plain, capfd) -> None:
+    from edmse_lite import studies
+
+    words = ["evaluate", "--sets", "valid", "--out", "rows.csv", "--model", model, "--steps", "1"]
+    assert main([*words, "--device", "cpu"]) == 0
+    said = capfd.readouterr()
+    assert said.err.startswith("edmse: left out: DNSMOS, which needs speechmos and onnxruntime")
+    assert said.err.count("\n") == 1 and len(said.out.splitlines()) == 3
+    rows = studies.read("rows.csv")
+    assert {row.seed for row in rows} == {1} and len(rows) == 6  # rows of seed 0 have all scores
+    assert all(np.isfinite(row.si_sdr) and np.isnan(row.dnsmos_ovrl) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("option", "first", "extra"),
+    [
+        ("--standard", "speechmos", "dnsmos"), ("--curve", "speechmos", "dnsmos"),
+        ("--baselines", "noisereduce", "baselines"),
+    ],
+)  # fmt: skip
+def test_what_needs_an_extra_says_so(
+    option: str, first: str, extra: str, here: Path, model: str, few: list, plain, capfd
+) -> None:
+    assert main(["evaluate", option, "--model", model]) == 2
+    error = one_line(capfd)
+    assert error.startswith(f"{option} needs {first} and ")
+    assert error.endswith(f'pip install "edmse-lite[{extra}]"')
+    assert os.listdir() == ["noisy.wav"]
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("--baselines", "studies.evaluate"), ("--curve", "curves.run"),
+        ("--standard", "evaluation.evaluate_checkpoint"),
+    ],
+)  # fmt: skip
+def test_a_broken_package_is_named(
+    option: str, place: str, here: Path, model: str, few: list, capfd, monkeypatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ImportError("onnxruntime: wrong version")
+
+    monkeypatch.setattr(f"edmse_lite.{place}", broken)
+    assert main(["evaluate", option, "--model", model]) == 2
+    assert one_line(capfd) == "onnxruntime: wrong version"
+
+
+def test_a_corpus_may_lie_elsewhere(here: Path) -> None:
+    from edmse_lite.commands.common import CommandError, check_place
+
+    for place in (None, "noisy.wav", "pipe:cat /data/shards/{}", "s3://a/b", "https://a/b"):
+        check_place(place)
+    with pytest.raises(CommandError, match="--corpus pipes: does not exist"):
+        check_place("pipes")
 
 
 def test_scores_are_not_those_of_other_recordings(

@@ -103,6 +103,22 @@ def test_a_manifest_without_a_column_is_refused(tmp_path: Path) -> None:
         Corpus.from_manifest(tmp_path / "none.csv")
 
 
+def test_a_manifest_without_rows_or_lengths_is_refused(tmp_path: Path) -> None:
+    names = ["path", "kind", "split", "label", "language", "seconds", "text"]
+    header = ",".join([*names, "author", "source", "licence"])
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"{header}\n")
+    with pytest.raises(ValueError, match="manifest.csv: lists no recording; add a row"):
+        Corpus.from_manifest(manifest)
+    good = "a.wav,noise,train,rain,,1.5,,me,here,CC0-1.0\n"
+    manifest.write_text(f"{header}\n{good}")
+    assert Corpus.from_manifest(manifest).clips[0].seconds == 1.5
+    for bad in ("", "long", "nan", "inf", "-1"):
+        manifest.write_text(f"{header}\n{good}{good.replace('1.5', bad)}")
+        with pytest.raises(ValueError, match=f"manifest.csv, line 3: seconds is '{bad}', expect"):
+            Corpus.from_manifest(manifest)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_formats_and_rates_come_out_as_16_khz_mono(tmp_path: Path, suffix: str) -> None:
     stereo = np.stack([sine(1.0, 48_000), -0.5 * sine(1.0, 48_000)], axis=1)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tiny import Nothing, band_limited, snr, tiny_model
 
 import edmse_lite as se
 from edmse_lite import enhancement
-from edmse_lite.audio import AudioError
+from edmse_lite.audio import AudioError, reading
 from edmse_lite.enhancement import Enhancer, enhance_file
 from edmse_lite.streams import segments
 
@@ -212,6 +213,8 @@ BAD = {
     "rate": (torch.zeros(9), 0, "sample_rate=0 must be a number, at least 1000 Hz"),
     "rate in words": (torch.zeros(9), "16k", "sample_rate='16k' must be a number"),
     "no rate": (torch.zeros(9), math.nan, "sample_rate=nan must be a number"),
+    "words": (np.array(["0.5"] * 9), 16_000, "noisy is <U3, expected floats"),
+    "objects": (np.array([0.5] * 9, object), 16_000, "noisy is object, expected floats"),
     "list": ([0.0] * 9, 16_000, "noisy is a list, expected a tensor or a numpy array"),
     "nothing": (None, 16_000, "noisy is a NoneType"),
 }
@@ -222,6 +225,22 @@ def test_bad_sound_is_named(kind: str, nothing: Enhancer) -> None:
     wave, rate, words = BAD[kind]
     with pytest.raises(ValueError, match=words):
         nothing(wave, rate)
+
+
+@pytest.mark.parametrize("kind", [np.longdouble, ">f4", ">f8", np.float16])
+def test_floats_of_any_kind_will_do(kind: object, nothing: Enhancer) -> None:
+    noisy = band_limited(8_000, 16_000).numpy().astype(kind)
+    out = nothing(noisy[::-1], 16_000)
+    assert out.dtype == noisy.dtype
+    usual = nothing(noisy[::-1].astype(np.float32), 16_000)
+    np.testing.assert_allclose(out.astype(np.float32), usual, atol=1e-3)
+
+
+@pytest.mark.parametrize("spins", [2.0, 0, -1, 257, True, "2"])
+def test_spins_are_counted_at_once(spins: object) -> None:
+    with pytest.raises(ValueError, match=f"spins={spins!r} must be 1 ... 256, .* a whole number"):
+        Enhancer(Nothing(), spins=spins)
+    assert Enhancer(Nothing(), spins=np.int64(2)).spins == 2
 
 
 def test_bad_seed_and_denoiser(nothing: Enhancer) -> None:
@@ -284,6 +303,57 @@ def test_opus_and_other_suffixes(tmp_path: Path, nothing: Enhancer) -> None:
     with pytest.raises(AudioError, match="OPUS does not hold 1 channels at 44100 Hz"):
         enhance_file(nothing, tmp_path / "in.wav", tmp_path / "e.opus")
     assert not (tmp_path / "e.opus").exists()
+
+
+def tagged(text: bytes, picture: int = 0) -> bytes:
+    """Return an ID3v2 block with a comment, and an empty picture of so many bytes."""
+    parts = ((b"COMM", b"\0eng\0" + text), (b"APIC", b"\0image/png\0\3\0" + bytes(picture)))
+    sizes = [bytes(len(body) >> bits & 127 for bits in (21, 14, 7, 0)) for _, body in parts]
+    block = b"".join(
+        name + size + b"\0\0" + body for (name, body), size in zip(parts, sizes, strict=True)
+    )
+    return b"ID3\4\0\0" + bytes(len(block) >> bits & 127 for bits in (21, 14, 7, 0)) + block
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_words_before_an_mp3_stream_are_no_header(
+    rate: int, channels: int, tmp_path: Path
+) -> None:
+    wave = band_limited(2 * rate, rate)[:, None].expand(-1, channels)
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, wave.numpy(), rate)
+    stream = path.read_bytes()
+    assert b"Info" in stream[:100] or b"Xing" in stream[:100]
+    for tag in (b"", tagged(b"Info about this recording"), tagged(b"Xing", 20_000)):
+        path.write_bytes(tag + stream)
+        with reading(path) as reader:
+            assert sum(block.shape[1] for block in reader.blocks()) == reader.file.frames
+        path.write_bytes(tag + stream[: int(0.9 * len(stream))])
+        with pytest.raises(AudioError, match="a.mp3: is cut short or damaged"), reading(path):
+            pass
+
+
+@pytest.mark.parametrize("spare", range(0, 16, 3))
+def test_a_header_that_ends_early_is_no_header(spare: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    for start in (bytes(64), b"\xff\xfb\x90\0" + bytes(32)):
+        path.write_bytes(start + b"Info\0\0\0\2"[: 4 + spare] + bytes(max(0, spare - 4)))
+        with pytest.raises(AudioError, match="a.mp3: "), reading(path) as reader:
+            list(reader.blocks())
+
+
+def test_files_are_read_where_the_standard_error_is_closed(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(500), 16_000)
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        with reading(tmp_path / "a.wav") as reader:
+            frames = sum(block.shape[1] for block in reader.blocks())
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    assert frames == 500
 
 
 def test_peaks_are_not_clipped(tmp_path: Path, nothing: Enhancer) -> None:

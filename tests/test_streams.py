@@ -47,6 +47,16 @@ def test_a_stream_is_resampled_as_one_piece(rates, samples: int, lengths: list[i
     torch.testing.assert_close(out, whole, rtol=0, atol=1e-4)
 
 
+def test_a_rate_is_off_by_a_thousandth_at_most() -> None:
+    def off(rate: int) -> float:
+        return abs(float(streams.rate_ratio(rate)) * 16_000 / rate - 1)
+
+    rates = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+    assert not any(off(rate) > 1e-15 for rate in rates)
+    assert max(off(rate) for rate in range(1_000, 48_000, 4)) < 1.0011e-3
+    assert off(16_016) > 9.9e-4  # the odd rates near 16 kHz are the worst
+
+
 def test_resampling_is_exact_for_a_sine() -> None:
     """A sine below 7.6 kHz keeps amplitude and phase: no delay, no droop."""
     time = torch.arange(44_100, dtype=torch.float64) / 44_100

@@ -36,7 +36,9 @@ def reason(error: Exception) -> str:
 
 def check_place(place: str | None) -> None:
     """Raise if a corpus that should lie on this machine does not exist."""
-    if place is not None and "://" not in place and not Path(place).exists():
+    from edmse_lite.sources import REMOTE
+
+    if place is not None and not REMOTE.match(place) and not Path(place).exists():
         raise CommandError(
             f"--corpus {place}: does not exist — give a manifest, a folder of pairs, or shards"
         )

@@ -9,6 +9,7 @@ import math
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from edmse_lite.corpora import Pair
     from edmse_lite.studies import Row
     from edmse_lite.systems import System
+
+EXTRAS = {"dnsmos": ("speechmos", "onnxruntime"), "baselines": ("noisereduce", "pyrnnoise")}
+"""What the package's extras bring."""
 
 
 def evaluate(args: Namespace) -> int:
@@ -31,16 +35,14 @@ def evaluate(args: Namespace) -> int:
         return _evaluate_all(args)
     if args.curve:
         return _curve(args)
-    check_sets(args.sets)
     systems = _systems(args)  # first: a wrong name should not cost the time of mixing
-    sets = _sets(args)
-    jobs = studies.jobs(systems, sets, range(args.seeds))
+    jobs = studies.jobs(systems, _sets(args), _seeds(args.seeds or 1))
     try:
         with tqdm(total=len(jobs), unit="clip", disable=None) as bar:
             rows = studies.evaluate(
                 jobs, args.out, workers=args.workers, progress=lambda row: bar.update(), keep=True
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise CommandError(reason(error)) from None
     print(f"{'set':14} {'system':22} {'PESQ':>22} {'ESTOI':>22} {'SI-SDR, dB':>22}")
     for name, system in dict.fromkeys((row.evaluation_set, row.system) for row in rows):
@@ -64,6 +66,15 @@ def _check(args: Namespace) -> None:
     usual = {args.steps, args.churn, args.spins, args.limit} == {None} and args.sampler == "edm"
     if (whole or args.curve) and not usual:
         raise CommandError("--standard and --curve have their own samplers — leave yours out")
+    if (whole or args.curve) and (args.sets or args.seeds is not None or args.baselines):
+        raise CommandError(
+            "--standard and --curve have their own sets, seeds and systems — "
+            "leave --sets, --seeds and --baselines out"
+        )
+    if args.bad != "refuse" and not args.pairs:
+        raise CommandError(f"--bad {args.bad} belongs to --pairs — leave it out")
+    if args.pairs and args.sets:
+        raise CommandError("--pairs stands in place of --sets — choose one")
     if not args.curve and (args.size is not None or args.minutes != math.inf):
         raise CommandError("--size and --minutes belong to --curve — leave them out")
     if args.out and not (whole or args.curve):
@@ -71,6 +82,28 @@ def _check(args: Namespace) -> None:
             raise CommandError(f"--out {args.out}: is a folder — name a CSV file in it")
         if not args.out.resolve().parent.is_dir():
             raise CommandError(f"--out {args.out}: no such folder — make it first")
+    check_sets(args.sets or [])
+    for extra, asked in (("dnsmos", whole or args.curve), ("baselines", whole or args.baselines)):
+        lacks = asked and _lacking(extra)
+        if lacks:
+            option = "--baselines" if args.baselines else "--curve" if args.curve else "--standard"
+            raise CommandError(f"{option} needs {lacks}")
+
+
+def _lacking(extra: str) -> str:
+    """Packages of an extra that are not installed, and the mend; empty if all are there."""
+    missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
+    mend = f': install the extra with pip install "edmse-lite[{extra}]"'
+    return " and ".join(missing) + mend if missing else ""
+
+
+def _seeds(count: int) -> range:
+    """Seeds of the runs: from 0, or from 1, which go without DNSMOS, where it is not installed."""
+    lacks = _lacking("dnsmos")
+    if lacks:
+        why = f"which needs {lacks}; seeds count from 1, since rows of seed 0 have it"
+        print(f"edmse: left out: DNSMOS, {why}", file=sys.stderr)
+    return range(1, count + 1) if lacks else range(count)
 
 
 def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
@@ -79,7 +112,7 @@ def _sets(args: Namespace) -> dict[str, Sequence[Pair]]:
     from edmse_lite.folders import folder_pairs
 
     if not args.pairs:
-        return {name: evaluation_set(name) for name in args.sets}
+        return {name: evaluation_set(name) for name in args.sets or ("matched", "unseen")}
 
     def tell(line: str) -> None:
         print(f"edmse: left out: {line}", file=sys.stderr)
@@ -121,7 +154,7 @@ def _evaluate_all(args: Namespace) -> int:
                 progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
             )  # fmt: skip
         print(path, path.with_suffix(".json"), cards.write_card(args.model, out), sep="\n")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise CommandError(reason(error)) from None
     return 0
 
@@ -139,7 +172,7 @@ def _curve(args: Namespace) -> int:
                 device=device_of(args.device), minutes=args.minutes, size=args.size,
                 progress=lambda done, total: bar.set_postfix_str(f"{done} of {total}"),
             )  # fmt: skip
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise CommandError(reason(error)) from None
     print(path, path.with_suffix(".json"), sep="\n")
     return 0
