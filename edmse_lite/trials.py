@@ -6,7 +6,8 @@ Chapter: 9 Preconditioning, c_shift and the choice of σ.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,12 @@ from .processes import SDE
 from .scales import Pairs
 from .training import denoising_loss
 
+Draw = Callable[[int, torch.Generator], Tensor]
+"""Draws the unscaled noise levels of so many mixtures, shape (n,): a training distribution."""
+
 
 class TinyNetwork(nn.Module):
-    """Three convolutions and a scale and shift by the noise level: 15 thousand parameters.
+    """Three convolutions and a scale and shift by the noise level: 20 thousand parameters.
 
     Args:
         channels: feature channels.
@@ -91,6 +95,37 @@ def yardstick(model: ScoreModel, pairs: Pairs, sigma: float, seed: int = 0) -> T
     return scale * error.abs().square().mean(dim=(1, 2, 3))
 
 
+def uniform_time(sde: SDE) -> Draw:
+    """Levels sigma(t) with t uniform in [0.01, 1], as the schedule has them.
+
+    Args:
+        sde: the schedule.
+
+    Source: Gonzalez et al. 2024, section III.
+
+    Chapter: 9.
+    """
+    return lambda count, draw: sde.sigma(
+        0.01 + 0.99 * torch.rand(count, generator=draw, dtype=torch.float64)
+    ).float()
+
+
+def log_normal(mean: float, std: float) -> Draw:
+    """Levels with ln sigma ~ N(mean, std^2).
+
+    Args:
+        mean, std: P_mean and P_std of Karras et al. 2022, table 1.
+
+    Raises:
+        ValueError: std is not above 0.
+
+    Chapter: 9.
+    """
+    if not std > 0:
+        raise ValueError(f"std={std} must be > 0; EDM's is 1.2")
+    return lambda count, draw: (mean + std * torch.randn(count, generator=draw)).exp()
+
+
 def fit(
     design: Preconditioning,
     sde: SDE,
@@ -99,35 +134,53 @@ def fit(
     steps: int = 80,
     batch: int = 4,
     rate: float = 3e-3,
+    levels: Draw | None = None,
+    network: Callable[[], nn.Module] = TinyNetwork,
 ) -> ScoreModel:
-    """Train a :class:`TinyNetwork` for a fixed number of steps, with t uniform in [0.01, 1].
+    """Train a small network for a fixed number of steps.
 
     Args:
         design: preconditioning and loss weight.
-        sde: sigma = sigma(t), and what the coefficients need.
+        sde: what the coefficients need, and the levels where none are given.
         pairs: mixtures to draw from.
         seed: of the weights and of everything drawn.
         steps, batch, rate: optimiser steps, mixtures a step, highest learning rate of Adam.
+        levels: training distribution of sigma; default :func:`uniform_time`.
+        network: makes a network with random weights, from inputs (B, 4, F, L) to (B, 2, F, L).
 
     Chapter: 9.
     """
+    levels = levels or uniform_time(sde)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        model = ScoreModel(TinyNetwork(), sde, design)
+        model = ScoreModel(network(), sde, design)
     draw = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters())
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
         chosen = torch.randint(len(pairs.y), (batch,), generator=draw)
-        t = 0.01 + 0.99 * torch.rand(batch, generator=draw, dtype=torch.float64)
+        sigma = levels(batch, draw)
         x0, y = pairs.x0[chosen], pairs.y[chosen]
         noise = torch.randn(y.shape, dtype=y.dtype, generator=draw)
-        loss = denoising_loss(model, x0, y, sde.sigma(t).float(), noise).mean()
+        loss = denoising_loss(model, x0, y, sigma, noise).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     return model.eval()
+
+
+def errors(models: Sequence[ScoreModel], test: Pairs, sigmas: Sequence[float]) -> Tensor:
+    """Yardstick of each model, level and mixture, shape (models, levels, B).
+
+    Args:
+        models: denoisers.
+        test: mixtures to measure on.
+        sigmas: unscaled noise levels to measure at.
+
+    Chapter: 9.
+    """
+    return torch.stack([torch.stack([yardstick(m, test, s) for s in sigmas]) for m in models])
 
 
 def compare_fits(
@@ -154,15 +207,31 @@ def compare_fits(
 
     Chapter: 9.
     """
-    found = []
-    for design in designs:
-        models = [fit(design, sde, train, seed, steps) for seed in seeds]
-        found += [torch.stack([yardstick(m, test, sigma) for sigma in sigmas]) for m in models]
-    return torch.stack(found).view(len(designs), len(seeds), len(sigmas), -1)
+    each = ([fit(design, sde, train, seed, steps) for seed in seeds] for design in designs)
+    return torch.stack([errors(models, test, sigmas) for models in each])
 
 
-def pulls(design: Preconditioning, sde: SDE, pairs: Pairs, sigma: float) -> tuple[float, float]:
-    """Root mean square of an untrained network's input and of the gradient of its loss.
+@dataclass(frozen=True)
+class Pulls:
+    """What one noise level does to an untrained network; each is a root mean square but `slope`.
+
+    Args:
+        seen: of the complex input u.
+        first: of what the first layer makes, before the level enters.
+        middle: of what the middle layer makes.
+        slope: norm of the gradient of the loss over all weights.
+
+    Chapter: 9.
+    """
+
+    seen: float
+    first: float
+    middle: float
+    slope: float
+
+
+def pulls(design: Preconditioning, sde: SDE, pairs: Pairs, sigma: float) -> Pulls:
+    """Input, activations and gradient of an untrained :class:`TinyNetwork` at one level.
 
     Args:
         design: preconditioning and loss weight.
@@ -170,21 +239,56 @@ def pulls(design: Preconditioning, sde: SDE, pairs: Pairs, sigma: float) -> tupl
         pairs: mixtures.
         sigma: unscaled noise level.
 
-    Returns:
-        Root mean square of the state's input channels, and norm of the gradient over all weights.
-
     Chapter: 9.
     """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         model = ScoreModel(TinyNetwork(), sde, design)
-    seen = []
-    model.network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, :2]))
+    made: dict[str, Tensor] = {}
+    stem, middle = model.network.stem, model.network.middle
+    stem.register_forward_hook(lambda _, got, out: made.update(u=got[0][:, :2], first=out))
+    middle.register_forward_hook(lambda _, got, out: made.update(middle=out))
     noise = torch.randn(
         pairs.y.shape, dtype=pairs.y.dtype, generator=torch.Generator().manual_seed(0)
     )
     levels = torch.full((len(pairs.y),), sigma)
     denoising_loss(model, pairs.x0, pairs.y, levels, noise).mean().backward()
     slopes = [p.grad.square().sum() for p in model.parameters() if p.grad is not None]
-    power = seen[0].detach().square().sum(dim=1).mean()  # |u|^2 of the complex input
-    return float(power.sqrt()), float(torch.stack(slopes).sum().sqrt())
+    power = {name: float(value.detach().square().mean()) for name, value in made.items()}
+    return Pulls(
+        seen=(2 * power["u"]) ** 0.5,  # |u|^2 has two parts
+        first=power["first"] ** 0.5,
+        middle=power["middle"] ** 0.5,
+        slope=float(torch.stack(slopes).sum().sqrt()),
+    )
+
+
+def shift_left(
+    design: Preconditioning, sde: SDE, y: Tensor, sigmas: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """What a first layer cannot undo of the shift: the remainder of c_shift y after least squares.
+
+    .. math:: \\min_K \\sum_\\sigma \\operatorname{E}|c_{shift}(\\sigma)\\,y - K y|^2
+
+    K is one linear map for all levels: a gain for the bin itself and for its eight neighbours.
+
+    Args:
+        design: has the shift.
+        sde: gives t and s to a shift that needs them.
+        y: noisy spectrograms, (B, 1, F, L), complex.
+        sigmas: unscaled noise levels, all of equal weight.
+
+    Returns:
+        Root mean square of the remainder at each level, shape (levels,), and the gains K, shape
+        (3, 3), whose middle one is that of the bin itself.
+
+    Chapter: 9.
+    """
+    around = [(down, along) for down in (-1, 0, 1) for along in (-1, 0, 1)]
+    near = torch.stack([y.roll(each, dims=(2, 3)).flatten() for each in around], dim=1)  # (n, 9)
+    levels = torch.tensor(list(sigmas), dtype=torch.float64)
+    shift = design.coefficients(levels, sde).c_shift.to(y.real.dtype)  # (levels,)
+    asked = shift[:, None] * y.flatten()  # (levels, n)
+    gains = torch.linalg.lstsq(near.repeat(len(levels), 1), asked.flatten()[:, None]).solution
+    left = asked - (near @ gains)[:, 0]
+    return left.abs().square().mean(dim=1).sqrt(), gains.view(3, 3)

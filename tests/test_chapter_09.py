@@ -1,12 +1,15 @@
 """Chapter 9: its scales by two routes, its checks against wrong answers, its explorable."""
 
 import json
+import math
 import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from browser import served, write_bench
 from close import close
@@ -20,6 +23,7 @@ from edmse_lite.widgets import EXPLORABLES
 MODULE = EXPLORABLES / "preconditioning.mjs"
 PHONE = {"width": 360, "height": 740}
 SDE = se.RichterOUVE()
+SHIFTS = ("edm", "richter", "edm-scaled-shift")
 
 
 def toy_pairs(count: int = 6, seed: int = 0) -> scales.Pairs:
@@ -59,6 +63,21 @@ def test_edms_column_is_balanced_at_every_level_and_only_with_the_right_sigma_da
     assert wrong.seen < 0.4
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.3, 1.5])
+@pytest.mark.parametrize("c_shift", SHIFTS)
+def test_the_input_with_its_shift_is_the_predicted_one(c_shift: str, sigma: float) -> None:
+    design, pairs = se.Preconditioning.edm(0.1, c_shift=c_shift), toy_pairs(200)
+    found = scales.measure_scales(design, SDE, sigma, pairs.r, y=pairs.y)
+    about = {"y_rms": pairs.y_rms, "correlation": pairs.correlation}
+    expected = scales.predict_scales(design, SDE, sigma, pairs.sigma_data, **about)
+    assert found.seen == pytest.approx(expected.seen, rel=0.01)
+    assert pairs.correlation == pytest.approx(-(0.5**0.5), abs=0.01)  # r = −n, y = x0 + n
+    if c_shift == "edm-scaled-shift":  # c_in x_t / s, and x_t = x0 + (1 − s) n + s σ ε
+        s = float(SDE.s(SDE.sigma_inv(torch.tensor(sigma, dtype=torch.float64))))
+        power = 0.01 * (1 + (1 - s) ** 2) / s**2 + sigma**2
+        assert expected.seen**2 == pytest.approx(power / (0.01 + sigma**2), rel=0.02)
+
+
 def test_mixtures_are_repeatable_and_at_the_models_level() -> None:
     pairs = scales.mixtures(4, 0.5, seed=3, clips=3)
     again = scales.mixtures(4, 0.5, seed=3, clips=3)
@@ -68,7 +87,57 @@ def test_mixtures_are_repeatable_and_at_the_models_level() -> None:
     assert se.level(wave).sub(1).abs().max() < 0.05
 
 
+def write_folder(folder: Path, lengths: tuple[int, ...] = (24_000, 24_000, 6_000)) -> Path:
+    """Pairs whose r is known: white noise of 0.05 on white speech of 0.1."""
+    draw = torch.Generator().manual_seed(5)
+    for i, length in enumerate(lengths):
+        clean, noise = torch.randn(2, length, generator=draw).mul(torch.tensor([[0.1], [0.05]]))
+        for side, wave in (("clean", clean), ("noisy", clean + noise)):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / side / f"{i}.wav", wave.numpy(), se.SAMPLE_RATE, "FLOAT")
+    return folder
+
+
+def test_sigma_data_of_ones_own_folder(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    found = scales.mixtures(8, 0.5, source=folder)
+    assert found.y.shape == (8, 1, 256, 33)
+    assert torch.equal(found.y, scales.mixtures(8, 0.5, source=str(folder)).y)
+    power = (found.x0 - found.y).abs().square().mean()
+    assert found.sigma_data == pytest.approx(float(power.sqrt()), rel=1e-6)
+    waves = [torch.from_numpy(soundfile.read(folder / side / "0.wav", dtype="float32")[0])
+             for side in ("clean", "noisy")]  # fmt: skip
+    whole = [se.Spectrogram().forward(w[None] / se.level(waves[1])) for w in waves]
+    expected = float((whole[0] - whole[1]).abs().square().mean().sqrt())
+    assert scales.mixtures(40, 0.5, clips=1, seed=2, source=folder).sigma_data > 0
+    assert found.sigma_data == pytest.approx(expected, rel=0.06)
+    few = scales.mixtures(6, 0.25, clips=1, source=folder)
+    assert few.y.shape[0] == 6
+
+
+def test_what_is_wrong_with_ones_own_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder; expected clean/ and noisy/"):
+        scales.mixtures(2, source=tmp_path)
+    write_folder(tmp_path)
+    (tmp_path / "noisy" / "1.wav").unlink()
+    with pytest.raises(ValueError, match="1 has no partner"):
+        scales.mixtures(2, source=tmp_path)
+    with pytest.raises(FileNotFoundError):
+        scales.mixtures(2, source=tmp_path / "manifest.csv")
+
+
+def test_a_manifest_is_mixed_as_the_bundled_corpus_is() -> None:
+    manifest = Path(se.__file__).parent / "corpus" / "manifest.csv"
+    found, same = (scales.mixtures(2, 0.5, 3, 2, source) for source in (manifest, None))
+    assert torch.equal(found.y, same.y)
+
+
 # Trials
+
+
+def test_the_tiny_network_has_twenty_thousand_parameters() -> None:
+    assert sum(p.numel() for p in trials.TinyNetwork().parameters()) == 19_912
+    assert "20 thousand parameters" in trials.TinyNetwork.__doc__
 
 
 def test_a_constant_shift_is_absorbed_by_the_first_layer() -> None:
@@ -101,12 +170,97 @@ def test_a_fit_learns_and_repeats() -> None:
     assert torch.equal(found[0, 0], again.double()) and float(again.mean()) < 1.0
 
 
-def test_pulls_grow_with_an_input_that_does() -> None:
-    kinds = ("edm", "edm-scaled-shift")
-    designs = [se.Preconditioning.edm(0.1, c_shift=kind) for kind in kinds]
-    (seen, slope), (shifted, steeper) = (trials.pulls(d, SDE, toy_pairs(), 0.02) for d in designs)
-    assert seen == pytest.approx(1, abs=0.1) and slope > 0
-    assert shifted > 1.02 * seen and steeper != slope
+def test_training_levels_are_drawn_from_what_their_name_says() -> None:
+    draw = torch.Generator().manual_seed(1)
+    found = trials.log_normal(-1.2, 0.8)(40_000, draw).log()
+    assert float(found.mean()) == pytest.approx(-1.2, abs=0.02)
+    assert float(found.std()) == pytest.approx(0.8, abs=0.02)
+    t = SDE.sigma_inv(trials.uniform_time(SDE)(40_000, draw).double())
+    for share in (0.1, 0.5, 0.9):
+        assert float(t.quantile(share)) == pytest.approx(0.01 + 0.99 * share, abs=0.01)
+    with pytest.raises(ValueError, match="std=0 must be > 0"):
+        trials.log_normal(-1.2, 0)
+
+
+def test_a_network_learns_the_levels_that_it_is_shown() -> None:
+    """After the same steps each of two training distributions is the better one at its levels."""
+    train, test, design = toy_pairs(16), toy_pairs(8, 1), se.Preconditioning.edm(0.1)
+    kinds = [trials.log_normal(-4, 0.5), trials.log_normal(0.5, 0.2)]
+    models = [trials.fit(design, SDE, train, 0, 60, levels=kind) for kind in kinds]
+    low, high = trials.errors(models, test, (0.02, 1.6)).mean(-1)
+    assert low[0] < high[0] and high[1] < low[1] - 0.1
+
+
+def test_another_network_is_trained_when_asked() -> None:
+    pairs, design = toy_pairs(4), se.Preconditioning.edm(0.1)
+    made = trials.fit(design, SDE, pairs, 0, 1, network=lambda: trials.TinyNetwork(8))
+    assert made.network.stem.out_channels == 8
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.25, 1.5])
+def test_input_and_first_layer_follow_from_the_coefficients(sigma: float) -> None:
+    """Weights and bias of the first layer are uniform with variance 1/252: 84 inputs each."""
+    pairs = toy_pairs()
+    kinds = [se.Preconditioning.edm(0.1, c_shift=kind) for kind in SHIFTS]
+    for kind in (*kinds, se.Preconditioning.richter()):
+        found = trials.pulls(kind, SDE, pairs, sigma)
+        about = (pairs.sigma_data, pairs.y_rms, pairs.correlation)
+        seen = scales.predict_scales(kind, SDE, sigma, *about).seen
+        assert found.seen == pytest.approx(seen, rel=0.02)
+        power = (seen**2 + pairs.y_rms**2 + 1 / 21) / 12
+        assert found.first == pytest.approx(power**0.5, rel=0.12)
+
+
+def test_gradients_follow_the_scales_by_known_factors() -> None:
+    """The scaled shift steepens the slope as the square of the input; the original's varies."""
+    pairs, at = toy_pairs(), (0.02, 0.25)
+    kinds = {kind: se.Preconditioning.edm(0.1, c_shift=kind) for kind in SHIFTS}
+    kinds |= {"original": se.Preconditioning.richter()}
+    found = {name: [trials.pulls(kind, SDE, pairs, s) for s in at] for name, kind in kinds.items()}
+    plain, scaled = found["edm"][1], found["edm-scaled-shift"][1]
+    assert scaled.slope / plain.slope == pytest.approx((scaled.seen / plain.seen) ** 2, rel=0.1)
+    assert scaled.seen / plain.seen == pytest.approx(1.28, abs=0.02)
+    fall = {name: low.slope / high.slope for name, (low, high) in found.items()}
+    assert fall["edm"] == pytest.approx(1, abs=0.1) and fall["richter"] == pytest.approx(1, abs=0.1)
+    assert fall["original"] == pytest.approx(6.8, rel=0.15)
+
+
+def test_activations_are_those_of_the_layers() -> None:
+    """First layer at one noise level, by hand: its weights on u and y, and its bias."""
+    pairs, design = toy_pairs(), se.Preconditioning.edm(0.1)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        network = trials.TinyNetwork()
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randn(pairs.y.shape, dtype=pairs.y.dtype, generator=draw)
+    u = (pairs.r + 0.3 * noise) / (0.1**2 + 0.3**2) ** 0.5
+    inputs = torch.cat([u.real, u.imag, pairs.y.real, pairs.y.imag], dim=1)
+    with torch.no_grad():
+        first = network.stem(inputs)
+        scale, shift = network.film(
+            torch.tensor([[label := math.log(0.3) / 4, math.sin(label), math.cos(label)]])
+        )[:, :, None, None].chunk(2, dim=1)
+        middle = network.middle(torch.nn.functional.silu(first * (1 + scale) + shift))
+    found = trials.pulls(design, SDE, pairs, 0.3)
+    assert found.first == pytest.approx(float(first.square().mean().sqrt()), rel=1e-4)
+    assert found.middle == pytest.approx(float(middle.square().mean().sqrt()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "constant"), [("edm", 0.0), ("richter", 1.0)])
+def test_nothing_is_left_of_a_constant_shift(kind: str, constant: float) -> None:
+    design = se.Preconditioning.edm(0.1, c_shift=kind)
+    left, gains = trials.shift_left(design, SDE, toy_pairs().y, (0.02, 0.2, 1.5))
+    assert left.max() < 1e-5 and float(gains[1, 1].real) == pytest.approx(constant, abs=1e-4)
+
+
+def test_what_is_left_of_the_scaled_shift_is_its_distance_from_its_mean() -> None:
+    design, y = se.Preconditioning.edm(0.1, c_shift="edm-scaled-shift"), toy_pairs().y
+    sigmas = (0.02, 0.2, 1.5)
+    left, gains = trials.shift_left(design, SDE, y, sigmas)
+    shift = design.coefficients(torch.tensor(sigmas, dtype=torch.float64), SDE).c_shift
+    close(left, (shift - shift.mean()).abs() * y.abs().square().mean().sqrt(), rtol=1e-3)
+    assert float(gains[1, 1].real) == pytest.approx(float(shift.mean()), rel=1e-3)
+    assert gains.abs().flatten().kthvalue(8).values < 1e-3 * shift.mean()
 
 
 # Checks
@@ -178,9 +332,11 @@ def test_the_explorable_computes_what_the_library_does() -> None:
     asked = [
         {
             "sigma": 10 ** draw.uniform(-2, 0.2),
-            "choice": {name: draw.choice(["edm", "richter"]) for name in names},
+            "choice": {name: draw.choice(["edm", "richter"]) for name in names}
+            | {"c_shift": draw.choice(SHIFTS)},
             "data": draw.uniform(0.02, 0.5), "stiffness": draw.uniform(0, 3),
             "rms": draw.uniform(0.02, 0.5),
+            "y": {"rms": draw.uniform(0.02, 0.5), "correlation": draw.uniform(-1, 1)},
         }
         for _ in range(200)
     ]  # fmt: skip
@@ -190,13 +346,15 @@ def test_the_explorable_computes_what_the_library_does() -> None:
         "const grid = Array.from({length: 801}, (_, i) => -8 + i / 50);"
         "const flat = { low: -1, step: 0.02, values: Array(100).fill(1) };"
         "const mass = spread(grid, 1, 0.5, flat).reduce((a, b) => a + b, 0) / 50;"
-        "const found = asked.map((a) => scales(a.sigma, a.choice, a.data, a.stiffness, a.rms));"
+        "const found = asked.map("
+        "(a) => scales(a.sigma, a.choice, a.data, a.stiffness, a.rms, a.y));"
         "console.log(JSON.stringify({ found, mass }));"
     )
     for a, found in zip(asked, js["found"], strict=True):
         design = se.Preconditioning(**a["choice"], sigma_data=a["data"])
         sde = se.RichterOUVE(stiffness=a["stiffness"])
-        expected = scales.predict_scales(design, sde, a["sigma"], a["rms"])
+        about = (a["rms"], a["y"]["rms"], a["y"]["correlation"])
+        expected = scales.predict_scales(design, sde, a["sigma"], *about)
         for name in ("seen", "made", "weight"):
             assert found[name] == pytest.approx(getattr(expected, name), rel=1e-6), (name, a)
     assert js["mass"] == pytest.approx(1, abs=1e-6)
@@ -208,7 +366,8 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("bench9")
     values = [1, 2, 6, 2, 1]
     density = {"low": -0.25, "step": 0.1, "values": values}
-    write_bench(root, ("preconditioning", {"density": density, "rms": 0.1, "tasks": ["One"]}))
+    write_bench(root, ("preconditioning", {"density": density, "rms": 0.1, "tasks": ["One"],
+                                          "y": {"rms": 0.15, "correlation": -0.6}}))  # fmt: skip
     with served(root) as address:
         yield address
 
@@ -265,3 +424,24 @@ def test_stiffness_changes_nothing_under_edms_column(bench) -> None:
     before = numbers(bench)["made"]
     slide(bench, "σ_d =", 1)
     assert abs(numbers(bench)["made"] - before) > 0.01
+
+
+def test_the_shift_moves_the_input_and_its_scaled_form_knows_the_stiffness(bench) -> None:
+    bench.get_by_text("More: other coefficients").click()
+    before, select = numbers(bench), bench.get_by_label("Shift of the input by")
+    assert select.evaluate("node => [node.tagName, node.offsetHeight >= 44]") == ["SELECT", True]
+    select.select_option("richter")
+    shifted = numbers(bench)
+    power = 1 + 0.15**2 - 2 * 0.6 * 0.1 * 0.15 / (0.1**2 + 0.2**2) ** 0.5  # r and y are opposed
+    assert shifted["seen"] == pytest.approx(power**0.5, abs=1e-3)
+    assert [shifted[k] for k in ("made", "weight")] == [before[k] for k in ("made", "weight")]
+    slide(bench, "Stiffness γ =", 3)
+    assert numbers(bench) == shifted
+    select.select_option("edm-scaled-shift")
+    stiff = numbers(bench)["seen"]
+    slide(bench, "Stiffness γ =", 0)
+    assert numbers(bench)["seen"] < 0.9 * stiff
+    bench.get_by_role("button", name="The original's column").click()
+    assert select.input_value() == "richter"
+    bench.get_by_role("button", name="EDM's column").click()
+    assert select.input_value() == "edm" and numbers(bench)["seen"] == pytest.approx(1)

@@ -1,8 +1,10 @@
 // What the network sees and makes at one noise level, for any mix of preconditioning coefficients.
-// Options: title, density { low, step, values }, rms, sigma_data, sigma, stiffness, tasks [text].
-// `density` is a histogram of the real part of r; the numbers equal edmse_lite.scales.predict_scales.
+// Options: title, density { low, step, values }, rms, y { rms, correlation }, sigma_data, sigma,
+// stiffness, tasks [text]. `density` is a histogram of the real part of r; `y.correlation` is
+// Re E[r conj(y)] over both root mean squares. The numbers equal edmse_lite.scales.predict_scales.
 
 const SVG = "http://www.w3.org/2000/svg", NAMES = ["c_skip", "c_out", "c_in", "weight"];
+const SHIFTS = { edm: "0 (EDM)", richter: "y (original)", "edm-scaled-shift": "c_in y/s (EDM, shown x_t)" };
 const LOWEST = 0.05, RATIO = 10; // sigma_min and sigma_max / sigma_min of Richter's OUVE
 
 function element(tag, properties = {}, ...children) {
@@ -28,19 +30,23 @@ export function schedule(sigma, stiffness) {
 export function coefficients(sigma, choice, sigmaData, stiffness) {
   const { t, s } = schedule(sigma, stiffness), total = sigma ** 2 + sigmaData ** 2;
   const edm = (name) => choice[name] === "edm";
+  const c_in = edm("c_in") ? 1 / Math.sqrt(total) : s;
   return {
     c_skip: edm("c_skip") ? sigmaData ** 2 / total : 1,
     c_out: edm("c_out") ? (sigma * sigmaData) / Math.sqrt(total) : (-s * sigma ** 2) / t,
-    c_in: edm("c_in") ? 1 / Math.sqrt(total) : s,
+    c_in,
+    c_shift: { richter: 1, "edm-scaled-shift": c_in / s }[choice.c_shift] ?? 0,
     weight: edm("weight") ? total / (sigma * sigmaData) ** 2 : sigma ** -2,
   };
 }
 
-// Root mean squares of the input and of the target, and the weight of the raw network's error.
-export function scales(sigma, choice, sigmaData, stiffness, rms) {
+// Root mean squares of the input u and of the target, and the weight of the raw network's error.
+export function scales(sigma, choice, sigmaData, stiffness, rms, y = { rms: 0, correlation: 0 }) {
   const c = coefficients(sigma, choice, sigmaData, stiffness);
   const made = Math.hypot((1 - c.c_skip) * rms, c.c_skip * sigma) / Math.abs(c.c_out);
-  return { seen: c.c_in * Math.hypot(rms, sigma), made, weight: c.weight * c.c_out ** 2 };
+  const cross = 2 * c.c_in * c.c_shift * y.correlation * rms * y.rms;
+  const seen = Math.sqrt(Math.max((c.c_in * Math.hypot(rms, sigma)) ** 2 + cross + (c.c_shift * y.rms) ** 2, 0));
+  return { seen, made, weight: c.weight * c.c_out ** 2 };
 }
 
 // Density of a r + b eps (real parts) on a grid, from the histogram of the real part of r.
@@ -96,8 +102,8 @@ function bars(found) {
 }
 
 function render({ model, el }) {
-  const rms = model.get("rms"), density = model.get("density"), first = model.get("sigma_data") ?? rms;
-  const choice = Object.fromEntries(NAMES.map((name) => [name, "edm"]));
+  const rms = model.get("rms"), y = model.get("y") ?? { rms: 0, correlation: 0 }, density = model.get("density"), first = model.get("sigma_data") ?? rms;
+  const choice = Object.fromEntries([...NAMES, "c_shift"].map((name) => [name, "edm"]));
   const readout = element("p", { className: "ed-readout" });
   readout.setAttribute("role", "status");
   const svg = shape("svg", { viewBox: "0 0 320 240", role: "img" });
@@ -112,19 +118,24 @@ function render({ model, el }) {
   });
   const preset = (text, column) => {
     const button = element("button", { type: "button", className: "ed-button", textContent: text });
-    button.addEventListener("click", () => { for (const name of NAMES) choice[name] = column; update(); });
+    button.addEventListener("click", () => { for (const name in choice) choice[name] = column; update(); });
     return button;
   };
+  const shift = element("select", { id: `edmse-scales-shift-${(count += 1)}` },
+    ...Object.entries(SHIFTS).map(([value, textContent]) => element("option", { value, textContent })));
+  shift.style.cssText = "min-height:44px;font:inherit;max-width:100%";
+  shift.addEventListener("change", () => { choice.c_shift = shift.value; update(); });
   const more = element("details", {}, element("summary", { textContent: "More: other coefficients" }),
     element("p", { textContent: "A whole column:" }), element("div", { className: "ed-row" }, preset("EDM's column", "edm"), preset("The original's column", "richter")),
     element("p", { textContent: "Or one at a time; a tap changes it:" }), element("div", { className: "ed-row" }, ...buttons),
+    element("p", {}, element("label", { htmlFor: shift.id, textContent: "Shift of the input by: " }), shift),
     stiff.root, data.root);
   more.firstChild.style.cssText = "min-height:44px;cursor:pointer";
   const tasks = element("ol", {}, ...(model.get("tasks") ?? []).map((textContent) => element("li", { textContent })));
   const title = model.get("title") ?? "What the network sees and makes";
   const box = element("div", { className: "ed-box ed-scales" },
     element("p", { className: "ed-title", textContent: title }), readout, level.root, svg,
-    element("p", { className: "ed-note", textContent: "Above: how the real parts of c_in x̃ and of the target are spread, from the corpus; dotted is a unit normal. Below: root mean squares, and the weight of the raw network's error; all three should be 1." }),
+    element("p", { className: "ed-note", textContent: "Above: how the real parts of c_in x̃ and of the target are spread, from the corpus; dotted is a unit normal. Below: root mean squares of the input u (c_in x̃ and its shift) and of the target, and the weight of the raw network's error; all three should be 1." }),
     tasks, more);
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
@@ -132,7 +143,8 @@ function render({ model, el }) {
 
   function update() {
     const sigma = 10 ** +level.input.value, stiffness = +stiff.input.value, sigmaData = rms * 10 ** +data.input.value;
-    const c = coefficients(sigma, choice, sigmaData, stiffness), found = scales(sigma, choice, sigmaData, stiffness, rms);
+    const c = coefficients(sigma, choice, sigmaData, stiffness), found = scales(sigma, choice, sigmaData, stiffness, rms, y);
+    shift.value = choice.c_shift;
     level.output.value = show(sigma);
     level.input.setAttribute("aria-valuetext", show(sigma));
     stiff.output.value = stiffness.toFixed(1);
