@@ -186,9 +186,9 @@ def test_a_network_learns_the_levels_that_it_is_shown() -> None:
     """After the same steps each of two training distributions is the better one at its levels."""
     train, test, design = toy_pairs(16), toy_pairs(8, 1), se.Preconditioning.edm(0.1)
     kinds = [trials.log_normal(-4, 0.5), trials.log_normal(0.5, 0.2)]
-    models = [trials.fit(design, SDE, train, 0, 60, levels=kind) for kind in kinds]
+    models = [trials.fit(design, SDE, train, 0, 120, levels=kind) for kind in kinds]
     low, high = trials.errors(models, test, (0.02, 1.6)).mean(-1)
-    assert low[0] < high[0] and high[1] < low[1] - 0.1
+    assert low[0] < high[0] - 0.02 and high[1] < low[1] - 0.1
 
 
 def test_another_network_is_trained_when_asked() -> None:
