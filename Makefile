@@ -1,7 +1,7 @@
 # Everything happens in .venv; each target does its own set-up.
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book read test lint bench settings wheel clean
+.PHONY: help setup setup-test book read test lint bench unlocked settings wheel clean
 
 help:      ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -26,6 +26,9 @@ lint: setup  ## style and spelling
 
 bench: setup  ## speed and memory on two CPU cores
 	@$(PY) scripts/bench.py
+
+unlocked: setup  ## run every notebook with the newest packages and the oldest, without the lock
+	@$(PY) scripts/unlocked.py && $(PY) scripts/unlocked.py --oldest
 
 settings: setup  ## copy the repository's address and tag from pyproject.toml to every place that needs them
 	@$(PY) scripts/settings.py

@@ -6,7 +6,6 @@ Chapter: 1 (A noisy recording, enhanced).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from edmse_lite.endings import CHECKED, ending, missing
 from edmse_lite.files import replaced
 from edmse_lite.streams import LOWEST_RATE
 
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 BLOCK = 65_536  # frames read or written at once
 LOUDEST = 1e6  # samples beyond this are no audio; float32 could not hold their power
-UNKNOWN_SIZE = 0x7FFF_F000  # programs that write into a pipe leave such sizes in a header
-XING = re.compile(  # the first frame of an MP3 stream, where it says how many bytes there are
-    rb"\xff(?:[\xfa\xfb].(?:[\0-\xbf].{32}|[\xc0-\xff].{17})"  # MPEG 1: stereo, mono
-    rb"|[\xe2\xe3\xf2\xf3].(?:[\0-\xbf].{17}|[\xc0-\xff].{9}))(?:..)?"  # 2; a checksum
-    rb"(?:Xing|Info)\0{3}(?:[\x02\x06\x0a\x0e]|[\x03\x07\x0b\x0f].{4})(.{4})", re.DOTALL
-)  # fmt: skip
 OUTPUTS = {
     ".wav": ("WAV", ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
     ".flac": ("FLAC", ("PCM_16", "PCM_24")),
@@ -54,12 +48,14 @@ class Reader:
     Args:
         path: the file.
         file: the open file.
+        counted: whether it says how many samples it has; else the decoder's estimate is no less.
 
     Chapter: 1.
     """
 
     path: Path
     file: SoundFile
+    counted: bool = True
 
     @property
     def rate(self) -> int:
@@ -84,7 +80,9 @@ class Reader:
             try:
                 block = self.file.read(min(BLOCK, frames - done), "float32", always_2d=True)
             except (soundfile.LibsndfileError, RuntimeError):
-                block = ()
+                raise cut_short(self.path, f"no more after {done} of {frames} samples") from None
+            if not len(block) and done and not self.counted:
+                return
             if not len(block):
                 raise cut_short(self.path, f"it ends after {done} of {frames} samples")
             wave = torch.from_numpy(block).T  # (channels, samples)
@@ -113,9 +111,17 @@ def cut_short(path: Path, what: str) -> AudioError:
     return AudioError(f"{path}: is cut short or damaged ({what}) — copy or download it again")
 
 
+def _unreadable(path: Path, what: str) -> AudioError:
+    """Return the error for a file of another kind."""
+    return AudioError(
+        f"{path}: {what} — expected wav, flac, ogg, opus or mp3 "
+        f"(from others: ffmpeg -i {path.name} voice.wav)"
+    )
+
+
 @contextmanager
 def reading(path: str | Path) -> Iterator[Reader]:
-    """Open an audio file of any kind that libsndfile knows.
+    """Open an audio file of a kind that libsndfile knows, and whose end can be checked.
 
     Raises:
         AudioError: missing, empty, cut short, below 1 kHz, or no audio.
@@ -130,17 +136,25 @@ def reading(path: str | Path) -> Iterator[Reader]:
             raise AudioError(f"{path}: no such file — check the name")
         if not path.is_file():
             raise AudioError(f"{path}: is not a file — give an audio file")
-        _check_readable(path)
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: is empty (0 bytes) — record or copy it again")
+        end = ending(path)
         with _quiet():
             file = soundfile.SoundFile(os.fsencode(path))  # a name may be no UTF-8
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}) — check its rights") from None
     except (soundfile.LibsndfileError, RuntimeError, TypeError):
-        raise AudioError(
-            f"{path}: is not audio that can be read — expected wav, flac, ogg, opus or mp3 "
-            f"(from others: ffmpeg -i {path.name} voice.wav)"
-        ) from None
+        raise _unreadable(path, "is not audio that can be read") from None
     with file:
+        if file.format not in CHECKED:
+            raise _unreadable(path, f"is {file.format} audio, which breaks off without a sign")
+        if lacks := end.lacks or missing(path, file):
+            raise cut_short(path, lacks)
+        if not (end.counted or end.steady):
+            raise AudioError(
+                f"{path}: its bit rate varies and its beginning does not say how long it is — "
+                f"give it one that does: ffmpeg -i {path.name} -c copy whole.mp3"
+            )
         if file.frames == 0:
             raise AudioError(f"{path}: holds no samples — record or copy it again")
         if file.samplerate < LOWEST_RATE:
@@ -148,48 +162,7 @@ def reading(path: str | Path) -> Iterator[Reader]:
                 f"{path}: has {file.samplerate} samples a second, expected {LOWEST_RATE} or more — "
                 "record it again, or mend its header"
             )
-        _check_header(path, file)
-        yield Reader(path, file)
-
-
-def _check_readable(path: Path) -> None:
-    """Find what libsndfile does not tell: zero bytes, and Ogg or MP3 streams without their end."""
-    size = path.stat().st_size
-    if size == 0:
-        raise AudioError(f"{path}: is empty (0 bytes) — record or copy it again")
-    with path.open("rb") as file:
-        head = file.read(10)  # of an ID3v2 block: its length in four times seven bits
-        length = sum((byte & 127) << 7 * (9 - at) for at, byte in enumerate(head) if at > 5)
-        start = 10 + length if head.startswith(b"ID3") else 0
-        file.seek(start)
-        found = XING.search(file.read(4096)) if path.suffix.lower() == ".mp3" else None
-        file.seek(max(0, size - 70_000))  # an Ogg page has at most 65,307 bytes
-        tail = file.read()
-    if head.startswith(b"OggS") and not _ogg_ends(tail):
-        raise cut_short(path, "the last page of the Ogg stream is missing")
-    if found:
-        there, expected = size - start - found.start(), int.from_bytes(found[1], "big")
-        if there < 0.99 * expected:
-            raise cut_short(path, f"{there} of {expected} bytes")
-
-
-def _ogg_ends(tail: bytes) -> bool:
-    """Whether the last page is whole and marked as the last."""
-    at = tail.rfind(b"OggS")
-    if at < 0 or len(tail) < at + 27:
-        return False
-    lacing = tail[at + 27 : at + 27 + tail[at + 26]]
-    whole = len(tail) >= at + 27 + tail[at + 26] + sum(lacing)
-    return whole and bool(tail[at + 5] & 4)
-
-
-def _check_header(path: Path, file: SoundFile) -> None:
-    """Compare the size in the header of a wav, aiff or w64 file with what is there."""
-    pattern = r"^\s*(?:data|SSND|riff)\s*: (\d+) \(should be (\d+)\)"
-    for found in re.finditer(pattern, file.extra_info, re.MULTILINE):
-        declared, there = int(found[1]), int(found[2])
-        if there < declared < UNKNOWN_SIZE:
-            raise cut_short(path, f"{there} of {declared} bytes")
+        yield Reader(path, file, end.counted)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Chapter: 9 Preconditioning, c_shift and the choice of σ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,3 +198,34 @@ def measure_scales(
     power = [v.abs().square().mean() for v in (u, (r - c.c_skip * x) / c.c_out)]
     weight = design.loss_weight(sigma) * c.c_out.square()
     return Scales(sigma, float(power[0].sqrt()), float(power[1].sqrt()), float(weight))
+
+
+def shift_left(
+    design: Preconditioning, sde: SDE, y: Tensor, sigmas: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """What a first layer cannot undo of the shift: the remainder of c_shift y after least squares.
+
+    .. math:: \\min_K \\sum_\\sigma \\operatorname{E}|c_{shift}(\\sigma)\\,y - K y|^2
+
+    K is one linear map for all levels: a gain for the bin itself and for its eight neighbours.
+
+    Args:
+        design: has the shift.
+        sde: gives t and s to a shift that needs them.
+        y: noisy spectrograms, (B, 1, F, L), complex.
+        sigmas: unscaled noise levels, all of equal weight.
+
+    Returns:
+        Root mean square of the remainder at each level, shape (levels,), and the gains K, shape
+        (3, 3), whose middle one is that of the bin itself.
+
+    Chapter: 9.
+    """
+    around = [(down, along) for down in (-1, 0, 1) for along in (-1, 0, 1)]
+    near = torch.stack([y.roll(each, dims=(2, 3)).flatten() for each in around], dim=1)  # (n, 9)
+    levels = torch.tensor(list(sigmas), dtype=torch.float64)
+    shift = design.coefficients(levels, sde).c_shift.to(y.real.dtype)  # (levels,)
+    asked = shift[:, None] * y.flatten()  # (levels, n)
+    gains = torch.linalg.lstsq(near.repeat(len(levels), 1), asked.flatten()[:, None]).solution
+    left = asked - (near @ gains)[:, 0]
+    return left.abs().square().mean(dim=1).sqrt(), gains.view(3, 3)

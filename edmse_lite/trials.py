@@ -6,8 +6,12 @@ Chapter: 9 Preconditioning, c_shift and the choice of σ.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +25,26 @@ from .training import denoising_loss
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Draws the unscaled noise levels of so many mixtures, shape (n,): a training distribution."""
+
+T = TypeVar("T")
+_ONE_AT_A_TIME = threading.Lock()  # for what draws from torch's own generator
+
+
+def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Do several jobs at a time, each with one thread: operations this small gain little from more.
+
+    Args:
+        jobs: functions without arguments that do not depend on each other.
+
+    Returns:
+        What each returned, in their order.
+
+    Chapter: 9.
+    """
+    with ThreadPoolExecutor(
+        torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        return [done.result() for done in [pool.submit(job) for job in jobs]]
 
 
 class TinyNetwork(nn.Module):
@@ -151,7 +175,7 @@ def fit(
     Chapter: 9.
     """
     levels = levels or uniform_time(sde)
-    with torch.random.fork_rng(devices=()):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = ScoreModel(network(), sde, design)
     draw = torch.Generator().manual_seed(seed)
@@ -180,7 +204,8 @@ def errors(models: Sequence[ScoreModel], test: Pairs, sigmas: Sequence[float]) -
 
     Chapter: 9.
     """
-    return torch.stack([torch.stack([yardstick(m, test, s) for s in sigmas]) for m in models])
+    jobs = [partial(yardstick, model, test, sigma) for model in models for sigma in sigmas]
+    return torch.stack(together(jobs)).view(len(models), len(sigmas), -1)
 
 
 def compare_fits(
@@ -207,8 +232,9 @@ def compare_fits(
 
     Chapter: 9.
     """
-    each = ([fit(design, sde, train, seed, steps) for seed in seeds] for design in designs)
-    return torch.stack([errors(models, test, sigmas) for models in each])
+    jobs = [partial(fit, design, sde, train, seed, steps) for design in designs for seed in seeds]
+    found = errors(together(jobs), test, sigmas)
+    return found.view(len(designs), len(seeds), *found.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -261,34 +287,3 @@ def pulls(design: Preconditioning, sde: SDE, pairs: Pairs, sigma: float) -> Pull
         middle=power["middle"] ** 0.5,
         slope=float(torch.stack(slopes).sum().sqrt()),
     )
-
-
-def shift_left(
-    design: Preconditioning, sde: SDE, y: Tensor, sigmas: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """What a first layer cannot undo of the shift: the remainder of c_shift y after least squares.
-
-    .. math:: \\min_K \\sum_\\sigma \\operatorname{E}|c_{shift}(\\sigma)\\,y - K y|^2
-
-    K is one linear map for all levels: a gain for the bin itself and for its eight neighbours.
-
-    Args:
-        design: has the shift.
-        sde: gives t and s to a shift that needs them.
-        y: noisy spectrograms, (B, 1, F, L), complex.
-        sigmas: unscaled noise levels, all of equal weight.
-
-    Returns:
-        Root mean square of the remainder at each level, shape (levels,), and the gains K, shape
-        (3, 3), whose middle one is that of the bin itself.
-
-    Chapter: 9.
-    """
-    around = [(down, along) for down in (-1, 0, 1) for along in (-1, 0, 1)]
-    near = torch.stack([y.roll(each, dims=(2, 3)).flatten() for each in around], dim=1)  # (n, 9)
-    levels = torch.tensor(list(sigmas), dtype=torch.float64)
-    shift = design.coefficients(levels, sde).c_shift.to(y.real.dtype)  # (levels,)
-    asked = shift[:, None] * y.flatten()  # (levels, n)
-    gains = torch.linalg.lstsq(near.repeat(len(levels), 1), asked.flatten()[:, None]).solution
-    left = asked - (near @ gains)[:, 0]
-    return left.abs().square().mean(dim=1).sqrt(), gains.view(3, 3)

@@ -249,14 +249,14 @@ def test_activations_are_those_of_the_layers() -> None:
 @pytest.mark.parametrize(("kind", "constant"), [("edm", 0.0), ("richter", 1.0)])
 def test_nothing_is_left_of_a_constant_shift(kind: str, constant: float) -> None:
     design = se.Preconditioning.edm(0.1, c_shift=kind)
-    left, gains = trials.shift_left(design, SDE, toy_pairs().y, (0.02, 0.2, 1.5))
+    left, gains = scales.shift_left(design, SDE, toy_pairs().y, (0.02, 0.2, 1.5))
     assert left.max() < 1e-5 and float(gains[1, 1].real) == pytest.approx(constant, abs=1e-4)
 
 
 def test_what_is_left_of_the_scaled_shift_is_its_distance_from_its_mean() -> None:
     design, y = se.Preconditioning.edm(0.1, c_shift="edm-scaled-shift"), toy_pairs().y
     sigmas = (0.02, 0.2, 1.5)
-    left, gains = trials.shift_left(design, SDE, y, sigmas)
+    left, gains = scales.shift_left(design, SDE, y, sigmas)
     shift = design.coefficients(torch.tensor(sigmas, dtype=torch.float64), SDE).c_shift
     close(left, (shift - shift.mean()).abs() * y.abs().square().mean().sqrt(), rtol=1e-3)
     assert float(gains[1, 1].real) == pytest.approx(float(shift.mean()), rel=1e-3)

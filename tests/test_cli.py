@@ -130,6 +130,12 @@ def make_bad(name: str) -> None:
         opus = {"format": "OGG", "subtype": "OPUS"} if suffix == "opus" else {}
         write(f"whole.{suffix}", 48_000, **opus)
         truncated(f"whole.{suffix}", name)
+    elif kind == "stream":  # an MP3 of a radio station: no first frame with the number of bytes
+        write("whole.mp3", 48_000)
+        data = Path("whole.mp3").read_bytes()
+        Path(name).write_bytes(data[data.index(data[:2], 2) : -30])
+    elif kind == "other":
+        write(name, 16_000)
 
 
 BAD = {
@@ -148,6 +154,12 @@ BAD = {
     "cut.opus": "is cut short",
     "cut.mp3": "is cut short",
     "cut.aiff": "is cut short",
+    "cut.rf64": "is cut short",
+    "cut.w64": "is cut short",
+    "cut.au": "is cut short",
+    "cut.nist": "is cut short",
+    "stream.mp3": "is cut short",
+    "other.voc": "is VOC audio",
     "missing.wav": "no such file",
 }
 

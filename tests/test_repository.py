@@ -186,6 +186,50 @@ def test_a_room_says_which_chapter_teaches_it() -> None:
     assert not silent, f"no `Chapter:` line in the docstring of {silent}"
 
 
+def drawn_rooms() -> list[str]:
+    """The rooms of README's drawing, from the top left to the bottom right."""
+    drawing = re.search(
+        r"## The house\n.*?```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )[1]
+    return [room for line in drawing.splitlines() for room in re.split(r" {3,}", line)[0].split()]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file of the library imports, at its top or in a function."""
+    library = ROOT / "edmse_lite"
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names if name.name.startswith("edmse_lite.")}
+        elif isinstance(node, ast.ImportFrom):
+            folder = path.parents[node.level - 1].relative_to(library.parent) if node.level else ""
+            start = ".".join([*Path(folder).parts, *filter(None, [node.module])])
+            found |= {start, *(f"{start}.{name.name}" for name in node.names)}
+    parts = (name.split(".") for name in found)
+    return {one[1] for one in parts if one[0] == "edmse_lite" and len(one) > 1}
+
+
+def test_the_house_is_as_drawn() -> None:
+    rooms = drawn_rooms()
+    library = ROOT / "edmse_lite"
+    files = {path.stem: [path] for path in library.glob("[!_]*.py")}
+    files |= {
+        path.parent.name: list(path.parent.glob("*.py")) for path in library.glob("*/__init__.py")
+    }
+    assert sorted(rooms) == sorted(files)
+    place = {room: at for at, room in enumerate(rooms)}
+    wrong = [
+        f"{room} imports {other}"
+        for room in rooms
+        for path in files[room]
+        for other in imported_rooms(path) & set(files) - {room}
+        if place[other] < place[room]
+    ]
+    assert not wrong
+    assert imported_rooms(library / "samplers.py") >= {"denoisers", "grids", "processes"}
+    assert "processes" in imported_rooms(library / "checks" / "samplers.py")
+
+
 def test_everything_public_is_documented_and_typed() -> None:
     faults = []
     for path in MODULES:
@@ -304,4 +348,12 @@ def test_scripts_parse_and_the_workflow_runs_ci() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text())
     steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
     assert "bash .ci/run" in steps
+    without_lock = workflow["jobs"]["unlocked"]
+    assert "python scripts/unlocked.py ${{ matrix.bounds }}" in [
+        step.get("run") for step in without_lock["steps"]
+    ]
+    tried = [
+        (one["python"], one["bounds"]) for one in without_lock["strategy"]["matrix"]["include"]
+    ]
+    assert {("3.11", "--oldest"), ("3.11", ""), ("3.12", "")} == set(tried)
     assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
