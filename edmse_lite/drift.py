@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from edmse_lite.denoisers import Denoiser, score
-from edmse_lite.grids import Grid, rho
+from edmse_lite.grids import Grid, UniformT, rho
 from edmse_lite.intervals import Interval, paired_interval
 from edmse_lite.oracles import GaussianOracle, MixtureOracle
 from edmse_lite.preconditioning import Coefficients, Preconditioning
@@ -37,6 +37,18 @@ def two_answers(weight: float = 0.7) -> MixtureOracle:
     Chapter: 7 The shifted SDE and its perturbation kernel.
     """
     return MixtureOracle(torch.tensor([weight, 1 - weight]), torch.tensor([MU, -MU]), 0.03)
+
+
+def near_mu(r: Tensor) -> tuple[float, float]:
+    """Return the share of results nearer to μ than to −μ, and the half-width of its 95 % interval.
+
+    Args:
+        r: results, one a draw, complex, any shape.
+
+    Chapter: 7 The shifted SDE and its perturbation kernel.
+    """
+    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
+    return share, 1.96 * (share * (1 - share) / r.numel()) ** 0.5
 
 
 def rms(z: Tensor) -> float:
@@ -65,9 +77,7 @@ def velocity(denoiser: Denoiser, sde: SDE, x_t: Tensor, y: Tensor, t: float | Te
     return f * (x_t - y) - 0.5 * g**2 * score(denoiser, sde, x_t, y, t)
 
 
-def solve_in_t(
-    denoiser: Denoiser, sde: SDE, x_1: Tensor, y: Tensor, t_end: float = 0.02
-) -> Tensor:
+def solve_in_t(denoiser: Denoiser, sde: SDE, x_1: Tensor, y: Tensor, t_end: float = 0.02) -> Tensor:
     """Return x_t at ``t_end``, the probability flow in x_t solved by scipy to ten digits.
 
     Args:
@@ -115,7 +125,7 @@ def heun_in_t(
 def share_near_mu(
     denoiser: Denoiser, sde: SDE, y: Tensor, steps: int = 64, seed: int = 1
 ) -> tuple[float, float]:
-    """Return the share of results of :func:`heun_in_t` nearer to μ than to −μ, and ± of 95 %.
+    """Return :func:`near_mu` of the results of :func:`heun_in_t`.
 
     The steps are in x_t and t, so that the drift of the schedule takes part in them.
 
@@ -129,9 +139,7 @@ def share_near_mu(
     Chapter: 7 The shifted SDE and its perturbation kernel.
     """
     generator = torch.Generator().manual_seed(seed)
-    r = heun_in_t(denoiser, sde, y, steps, generator) - y
-    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
-    return share, 1.96 * (share * (1 - share) / r.numel()) ** 0.5
+    return near_mu(heun_in_t(denoiser, sde, y, steps, generator) - y)
 
 
 def nodes_errors(
@@ -159,22 +167,11 @@ def nodes_errors(
         generator = torch.Generator().manual_seed(seed)
         return EDM(steps, s_churn=0.0, grid=grid)(denoiser, sde, y, generator).x0_hat
 
+    def below(sde: SDE, steps: int, sigma_range: object = None) -> Tensor:
+        return UniformT()(sde, steps, (0.0, top))
+
     exact = end(next(iter(sdes.values())), 200, rho(1e-3, top))
-    return {
-        name: [rms(end(sde, n, _uniform_below(sde, top)) - exact) for n in counts]
-        for name, sde in sdes.items()
-    }
-
-
-class _uniform_below:
-    """Levels σ(t_i), t_i uniform from the time at which σ = ``top``."""
-
-    def __init__(self, sde: SDE, top: float) -> None:
-        self.sde, self.start = sde, float(sde.sigma_inv(top))
-
-    def __call__(self, sde: SDE, steps: int, sigma_range: object = None) -> Tensor:
-        index = torch.arange(steps, dtype=torch.float64)
-        return self.sde.sigma(self.start * (1 - index / steps))
+    return {name: [rms(end(sde, n, below) - exact) for n in counts] for name, sde in sdes.items()}
 
 
 def limited_model_errors(

@@ -9,6 +9,7 @@ Chapter: 3 Judging an enhancement
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,15 @@ from typing import Literal
 import numpy as np
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
+_NEGATIVE = re.compile(r"(?<![\w.{^-])-(?=[\d∞])")  # no exponent, range or name
+
+
+def minus(text: str) -> str:
+    """Give the negative numbers of a text a minus sign in place of a hyphen.
+
+    Chapter: 3 Judging an enhancement
+    """
+    return _NEGATIVE.sub("−", text)
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Interval:
             format(_no_minus_zero(value, spec), spec).replace("nan", "–")
             for value in (self.mean, self.low, self.high)
         )
-        return f"{mean} [{low}, {high}]"
+        return minus(f"{mean} [{low}, {high}]")
 
     def __str__(self) -> str:
         return format(self, "")

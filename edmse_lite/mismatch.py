@@ -14,7 +14,7 @@ from torch import Tensor
 
 from edmse_lite.corpora import Pair
 from edmse_lite.denoisers import Denoiser
-from edmse_lite.drift import MU, rms
+from edmse_lite.drift import MU, near_mu, rms
 from edmse_lite.grids import rho
 from edmse_lite.intervals import Interval
 from edmse_lite.oracles import GaussianOracle, MixtureOracle
@@ -84,7 +84,7 @@ def share_near_mu(
     told: float | None = None,
     seed: int = 1,
 ) -> tuple[float, float]:
-    """Return the share of results nearer to μ than to −μ, and the half-width of its 95 % interval.
+    """Return :func:`edmse_lite.drift.near_mu` of a sampler's results.
 
     Args:
         sampler: any sampler.
@@ -101,9 +101,7 @@ def share_near_mu(
     source: torch.Generator | ToldStart = generator
     if told is not None:
         source = ToldStart(denoiser.sample(y, generator), told, generator)
-    r = sampler(denoiser, sde, y, source).x0_hat
-    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
-    return share, 1.96 * (share * (1 - share) / draws) ** 0.5
+    return near_mu(sampler(denoiser, sde, y, source).x0_hat)
 
 
 def marginal_kl(
@@ -277,5 +275,4 @@ def late_start(denoiser: MixtureOracle, top: float, steps: int, draws: int = 8_0
     sampler = EDM(steps, 0.0, grid=rho(0.005, top))
     r = sampler(denoiser, up_to(top), y, torch.Generator().manual_seed(1)).x0_hat
     near = torch.minimum((r - MU).abs(), (r + MU).abs())
-    share = float(((r - MU).abs() < (r + MU).abs()).double().mean())
-    return [100 * share, rms(near) / float(denoiser.stds[0])]
+    return [100 * near_mu(r)[0], rms(near) / float(denoiser.stds[0])]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .intervals import Interval, verdict
+from .intervals import Interval, minus, verdict
 from .spectrograms import SAMPLE_RATE
 from .widgets import Explorable
 
@@ -225,12 +225,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Text:
     Chapter: 1 A noisy recording, enhanced.
     """
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
-    cells = [[_unbroken(str(cell)) for cell in line] for line in lines]
+    cells = [[_typeset(str(cell)) for cell in line] for line in lines]
     return Text("\n".join("| " + " | ".join(line) + " |" for line in cells))
 
 
-def _unbroken(cell: str) -> str:
-    """Keep an interval's ends on one line where a column is narrow."""
+def _typeset(cell: str) -> str:
+    """Write a minus sign, and keep an interval's ends on one line where a column is narrow."""
+    cell = cell if "$" in cell or "`" in cell else minus(cell)
     return cell.replace(", ", ",\u00a0") if cell.endswith("]") else cell
 
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 import torch
 
 from edmse_lite.drift import (
-    MU,
-    heun_in_t,
     limited_model_errors,
     nodes_errors,
     over_seeds,
@@ -57,12 +55,7 @@ def steps() -> Claim:
     denoiser, y = two_answers(), torch.full((2000,), 0.3 + 0.1j, dtype=torch.complex128)
 
     def share(stiffness: float) -> Callable[[int], float]:
-        def run(seed: int) -> float:
-            generator = torch.Generator().manual_seed(seed)
-            r = heun_in_t(denoiser, OUVE(stiffness), y, 64, generator) - y
-            return 100 * float(((r - MU).abs() < (r + MU).abs()).double().mean())
-
-        return run
+        return lambda seed: 100 * share_near_mu(denoiser, OUVE(stiffness), y, seed=seed)[0]
 
     hypothesis = (
         "The drift changes which answers 64 steps in t and x_t reach (share of the likelier one, "

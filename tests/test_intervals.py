@@ -10,13 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from edmse_lite.intervals import Interval, mean_interval, not_worse, paired_interval, verdict
+from edmse_lite.intervals import Interval, mean_interval, minus, not_worse, paired_interval, verdict
 
 
 def test_it_prints_as_a_reader_expects():
     assert str(Interval(1.4321, 1.379, 1.4949, 48, 14)) == "1.43 [1.38, 1.49]"
-    assert f"{Interval(-0.001, -1.26, 0.04, 48, 14):.1f}" == "0.0 [-1.3, 0.0]"
+    assert f"{Interval(-0.001, -1.26, 0.04, 48, 14):.1f}" == "0.0 [−1.3, 0.0]"
     assert str(Interval(1.5, math.nan, math.nan, 3, 1)) == "1.50 [–, –]"
+
+
+def test_a_minus_sign_is_for_numbers_alone():
+    assert minus("-8.6 dB, +1 − -2, [-0.5, -∞]") == "−8.6 dB, +1 − −2, [−0.5, −∞]"
+    for text in ("2.8e-06", "edm-8", "1-2", "x^-1", "e^{-2}", "--steps", "a - b", "2024-11-30"):
+        assert minus(text) == text
 
 
 def test_two_clusters_give_their_means():
