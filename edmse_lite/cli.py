@@ -150,6 +150,10 @@ def _add_train(adder: argparse._SubParsersAction) -> None:
         help="of x0 - y, as `edmse corpus check` measures it (default: that of the recipe)",
     )  # fmt: skip
     parser.add_argument("--warm-start", type=Path, metavar="FOLDER", help="begin with its weights")
+    parser.add_argument(
+        "--chain", action="store_true",
+        help="with compact-…: all runs up to NAME, each from the one before, in --out/NAME",
+    )  # fmt: skip
     _add_scale(parser)
     parser.set_defaults(run=commands.train)
 

@@ -1,13 +1,14 @@
 """`edmse train`: what it hands on, says and keeps when it ends, is stopped or fails."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from small_run import RECIPE, small_mixer, small_shards
 
-from edmse_lite import checkpoints, compact, parallel, recipes, runs
+from edmse_lite import checkpoints, compact, parallel, recipes, records, runs
 from edmse_lite.cli import main
 from edmse_lite.training import Progress, Trainer, TrainingError
 
@@ -62,6 +63,50 @@ def test_a_stopped_run_is_saved_where_it_stood_and_goes_on(here, capfd, monkeypa
     assert error_of(capfd)[-1].startswith("edmse: cut: holds the model")
     whole, cut = (checkpoints.load(here / each) for each in ("whole", "cut"))
     assert whole.sha256 == cut.sha256
+
+
+def test_a_chain_trains_every_run_from_the_one_before(here, capfd, monkeypatch) -> None:
+    """One command, stopped and given again, makes the weights of as many commands as runs."""
+    links = {"compact": RECIPE}
+    for seed, name in enumerate(("compact-refined", "compact-settled"), 1):
+        links[name] = replace(RECIPE, training=replace(RECIPE.training, seed=seed))
+    monkeypatch.setattr(compact, "RECIPES", links)
+    before: list[str] = []
+    for name in links:
+        assert main(["train", name, "--device", "cpu", *before]) == 0
+        before = ["--warm-start", f"runs/{name}"]
+    take_step, at = Trainer.take_step, [2 * RECIPE.training.steps - 1]
+
+    def stopped(self: Trainer) -> tuple[float, float]:
+        at[0] -= 1
+        if at[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+        return take_step(self)
+
+    monkeypatch.setattr(Trainer, "take_step", stopped)
+    chain = ["train", "compact-settled", "--chain", "--device", "cpu", "--out", "all"]
+    assert main(chain) == 130  # in the second run
+    assert not (here / "all" / "compact-settled").exists()
+    assert main(chain) == 0
+    assert f"edmse: all/compact: has all of its {RECIPE.training.steps} steps" in error_of(capfd)
+    for name in links:
+        alone, linked = (checkpoints.load(here / top / name) for top in ("runs", "all"))
+        assert alone.sha256 == linked.sha256
+    stages = records.stages(linked.record)
+    assert [stage["config"]["seed"] for stage in stages] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["paper/edm", "--chain"], "--chain: paper/edm is no link of it — name one of compact, "),
+        (["compact-long", "--chain", "--seed", "3"], "--chain --seed: each run has its own — "),
+        (["compact-long", "--chain", "--profile"], "--chain --profile: each run has its own — "),
+    ],
+)
+def test_a_chain_takes_no_setting_of_a_single_run(options, said, here, capfd) -> None:
+    assert main(["train", *options]) == 2
+    assert error_of(capfd)[-1].startswith(f"edmse: error: {said}")
 
 
 def test_a_second_signal_does_not_wait(here, monkeypatch) -> None:

@@ -35,25 +35,18 @@ def train(args: Namespace) -> int:
     from edmse_lite import checkpoints, designs, training
     from edmse_lite.parallel import Plan, join
 
-    given = {
-        "steps": args.steps, "batch_size": args.batch, "precision": args.precision,
-        "seed": args.seed,
-    }  # fmt: skip
-    given = {key: value for key, value in given.items() if value is not None}
     device, team = device_of(args.device), None
     try:
-        recipe = designs.find(args.name)
-        recipe = replace(recipe, training=replace(recipe.training, **given))
-        if args.sigma_data is not None:
-            design = replace(recipe.preconditioning, sigma_data=args.sigma_data)
-            recipe = replace(recipe, preconditioning=design)
+        work = [(_asked(designs.find(name), args), *folders) for name, *folders in _runs(args)]
         plan = Plan(args.accumulate, args.parts, args.compile)
-        out = args.out or Path("runs") / args.name
-        if out.exists() and not out.is_dir():  # before the corpus is read, which takes a while
-            raise CommandError(f"--out {out}: is a file — give a folder")
+        for _, out, _ in work:
+            if out.exists() and not out.is_dir():  # before the corpus is read, which takes a while
+                raise CommandError(f"--out {out}: is a file — give a folder")
         check_place(args.corpus)
         team = join(device)
-        (_profile if args.profile else _run)(args, recipe, out, team, plan)
+        for recipe, out, before in work:
+            args.warm_start = before
+            (_profile if args.profile else _run)(args, recipe, out, team, plan)
         team.leave()
     except (training.TrainingError, checkpoints.CheckpointError, ValueError, OSError) as error:
         if team is not None and error is team.heard:  # another process says it
@@ -62,6 +55,39 @@ def train(args: Namespace) -> int:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise CommandError(_who(team) + _no_room(error)) from None
     return 0
+
+
+def _asked(recipe: Recipe, args: Namespace) -> Recipe:
+    """The recipe with what the options change."""
+    given = {
+        "steps": args.steps, "batch_size": args.batch, "precision": args.precision,
+        "seed": args.seed,
+    }  # fmt: skip
+    given = {key: value for key, value in given.items() if value is not None}
+    recipe = replace(recipe, training=replace(recipe.training, **given))
+    if args.sigma_data is None:
+        return recipe
+    design = replace(recipe.preconditioning, sigma_data=args.sigma_data)
+    return replace(recipe, preconditioning=design)
+
+
+def _runs(args: Namespace) -> list[tuple[str, Path, Path | None]]:
+    """The runs to do, in order: what each trains, its folder, and whose weights it begins with."""
+    from edmse_lite.compact import RECIPES
+
+    if not args.chain:
+        return [(args.name, args.out or Path("runs") / args.name, args.warm_start)]
+    names = list(RECIPES)
+    if args.name not in names:
+        raise CommandError(
+            f"--chain: {args.name} is no link of it — name one of {', '.join(names)}"
+        )
+    for option in ("profile", "seed"):
+        if getattr(args, option) not in (None, False):
+            raise CommandError(f"--chain --{option}: each run has its own — leave one of them out")
+    names = names[: names.index(args.name) + 1]
+    folders = [(args.out or Path("runs")) / name for name in names]
+    return list(zip(names, folders, [args.warm_start, *folders[:-1]], strict=True))
 
 
 def _who(team: Alone | None) -> str:
@@ -89,7 +115,8 @@ def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) ->
     trainer.resume()
     total, said = recipe.training.steps, how["tell"] if team.first else lambda line: None
     if trainer.step == total:
-        said(f"{out}: has all of its {total} steps; train another folder: --out FOLDER")
+        more = "" if args.chain else "; train another folder: --out FOLDER"
+        said(f"{out}: has all of its {total} steps{more}")
         return
     bar = tqdm(
         total=total, initial=trainer.step, unit="step", dynamic_ncols=True, disable=not team.first
