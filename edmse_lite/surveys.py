@@ -122,7 +122,8 @@ def run(
     def record(minutes: float) -> dict[str, Any]:
         made = describe_run(next(iter(found.values())), minutes, workers, "cpu", False)
         made |= {"checkpoint": "study", "sha256": "study", "training_steps": BUDGET.steps}
-        made["models"] = [*models, *(_describe(*key, each) for key, each in found.items())]
+        ours = (_describe(*key, each) for key, each in found.items())
+        made["models"] = [*models, *(one | {"evaluated_on": made["hardware"]} for one in ours)]
         return made | {"command": commands(made["models"])}
 
     carry_out(plan(folders, sets), path, "study", record, workers=workers, progress=progress)
@@ -142,7 +143,8 @@ def _others(
     if not path.is_file():
         return [], []
     before = load(path.parent)
-    models = [m for m in before.record["models"] if (m["design"], m["seed"]) not in found]
+    here = {"evaluated_on": before.record["hardware"]}  # unless a model says otherwise
+    models = [here | m for m in before.record["models"] if (m["design"], m["seed"]) not in found]
     kept = {model["sha256"][:HASH_DIGITS] for model in models}
     return [row for row in before.rows if row.checkpoint in kept], models
 

@@ -113,7 +113,8 @@ def run_all(python: Path, notebooks: list[Path]) -> int:
         failed += done.returncode != 0
         word = "FAILED" if done.returncode else "ran"
         print(f"{path.stem}: {word}, {time.monotonic() - start:.0f} s", flush=True)
-        print(done.stdout + (done.stderr[-3000:] if done.returncode else ""), end="", flush=True)
+        said = done.stdout + (done.stderr[-3000:] if done.returncode else "")
+        print(re.sub(r"\x1b\[[0-9;]*m", "", said), end="", flush=True)
     return failed
 
 

@@ -19,6 +19,7 @@ from edmse_lite import (
     designs,
     evaluation,
     recipes,
+    records,
     studies,
     surveys,
 )
@@ -204,9 +205,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> surveys.Folders:
     monkeypatch.setattr(surveys, "pairs_of", pairs_of)
     monkeypatch.setattr(surveys, "PAPERS_PC", se.PC(2))
     found = {}
-    for name in ("richter-sgmse", "predictive"):
+    for number, name in enumerate(("richter-sgmse", "predictive")):
         for seed in (0, 1):
-            model, folder = tiny_model(seed), tmp_path / f"{name}-{seed}"
+            model, folder = tiny_model(2 * number + seed), tmp_path / f"{name}-{seed}"
             recipe = DESIGNS[name]
             model = se.ScoreModel(
                 model.network, recipe.sde, recipe.preconditioning, recipe.sigma_range
@@ -242,8 +243,10 @@ def test_rows_carry_what_tells_designs_apart(folders: surveys.Folders, tmp_path:
 
 
 def test_rows_of_models_that_are_not_at_hand_stay(folders: surveys.Folders, tmp_path: Path) -> None:
-    surveys.run(folders, ["matched"], tmp_path, workers=1)
+    path = surveys.run(folders, ["matched"], tmp_path, workers=1)
     whole = surveys.load(tmp_path)
+    elsewhere = path.with_suffix(".json").read_text().replace(whole.record["hardware"], "Another")
+    path.with_suffix(".json").write_text(elsewhere)
     some = {key: folder for key, folder in folders.items() if key == ("predictive", 1)}
     surveys.run(some, ["matched", "unseen"], tmp_path, workers=1)  # as in another checkout
     found = surveys.load(tmp_path)
@@ -252,6 +255,10 @@ def test_rows_of_models_that_are_not_at_hand_stay(folders: surveys.Folders, tmp_
     assert {row.identity: row.si_sdr for row in whole.rows}.items() <= scores.items()
     keys = [(m["design"], m["seed"]) for m in found.record["models"]]
     assert sorted(keys) == sorted(folders)
+    hardware = {(row.system, row.seed): records.provenance(row.checkpoint, found.record).hardware
+                for row in found.rows}  # fmt: skip
+    assert hardware["predictive", 0] == hardware["richter-sgmse", 1] == "Another"
+    assert hardware["predictive", 1] == whole.record["hardware"] != "Another"
 
 
 def test_a_study_that_was_not_run_is_named(tmp_path: Path) -> None:
