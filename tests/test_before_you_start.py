@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import check_fit, opened, served_bench
 from close import close
 from conftest import ROOT
 
@@ -16,7 +16,6 @@ from edmse_lite import selftest
 from edmse_lite.figures import refreshers
 
 NOTEBOOK = ROOT / "notebooks" / "00_before_you_start.ipynb"
-PHONE = {"width": 360, "height": 740}
 BY_NAME = {question.name: question for question in selftest.QUESTIONS}
 
 
@@ -102,23 +101,14 @@ def test_the_plain_form_has_folded_answers() -> None:
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("selftest")
-    write_bench(root, ("selftest", dict(selftest.ten_questions().options)))
-    with served(root) as address:
+    with served_bench(root, ("selftest", dict(selftest.ten_questions().options))) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-selftest")
-    yield page
-    assert not page.messages
-    context.close()
+    with opened(browser, bench_address, ".ed-selftest") as page:
+        yield page
 
 
 def choose(page, question: selftest.Question, index: int) -> str:
@@ -155,6 +145,4 @@ def test_all_right_says_so_on_a_phone(bench) -> None:
     for question in selftest.QUESTIONS:
         choose(bench, question, question.right)
     assert "10 right. You can start" in bench.locator(".ed-readout").inner_text()
-    for button in bench.locator("button").all():
-        assert button.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench, "button")

@@ -3,15 +3,13 @@
 import json
 import math
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from browser import served, write_bench
+from browser import PHONE, by_node, check_fit, opened, served_bench
 from close import close
 from scipy.stats import spearmanr
 
@@ -21,19 +19,6 @@ from edmse_lite.intervals import mean_interval
 from edmse_lite.widgets import EXPLORABLES
 
 MODULE = EXPLORABLES / "blind_listening.mjs"
-PHONE = {"width": 360, "height": 740}
-
-
-def by_node(expression: str, **values: object) -> object:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module", "-e", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return json.loads(found.stdout)
 
 
 # The explorable's numbers are the library's
@@ -52,13 +37,13 @@ def texts(count: int, seed: int) -> list[str]:
 
 def test_words_are_normalised_as_the_library_does() -> None:
     some = [*PIECES, *texts(200, 1)]
-    assert by_node("q.map(m.normalise)", q=some) == [words.normalise(text) for text in some]
+    assert by_node(MODULE, "q.map(m.normalise)", q=some) == [words.normalise(text) for text in some]
 
 
 def test_word_errors_are_the_library_s() -> None:
     pairs = [pair for pair in zip(texts(300, 2), texts(300, 3), strict=True)]
     pairs = [pair for pair in pairs if words.normalise(pair[0])]
-    found = by_node("q.map(([a, b]) => m.wordErrors(a, b))", q=pairs)
+    found = by_node(MODULE, "q.map(([a, b]) => m.wordErrors(a, b))", q=pairs)
     for (text, heard), counts in zip(pairs, found, strict=True):
         expected = words.compare(text, heard)
         assert counts["errors"] / counts["words"] == expected.rate
@@ -69,14 +54,14 @@ def test_word_errors_are_the_library_s() -> None:
 def test_the_agreement_of_two_orders_is_spearman_s() -> None:
     draw = np.random.default_rng(4)
     cases = [(draw.integers(1, 6, 8).tolist(), draw.standard_normal(8).tolist()) for _ in range(50)]
-    found = by_node("q.map(([a, b]) => m.agreement(a, b))", q=cases)
+    found = by_node(MODULE, "q.map(([a, b]) => m.agreement(a, b))", q=cases)
     for (first, second), value in zip(cases, found, strict=True):
         close(value, float(spearmanr(first, second).statistic), rtol=1e-6, atol=1e-9)
-    assert by_node("m.agreement([3, 3, 3], [1, 2, 3])") is None
+    assert by_node(MODULE, "m.agreement([3, 3, 3], [1, 2, 3])") is None
 
 
 def test_the_hidden_order_keeps_first_and_last_and_draws_the_rest_fairly() -> None:
-    orders = by_node("Array.from({ length: 3000 }, () => m.hiddenOrder(5))")
+    orders = by_node(MODULE, "Array.from({ length: 3000 }, () => m.hiddenOrder(5))")
     assert all(order[0] == 0 and order[4] == 4 for order in orders)
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
     kinds = {tuple(order): 0 for order in orders}
@@ -384,25 +369,15 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for k, text in enumerate(["Press 4 now.", "Please hold."])
     ]
     options = {"title": "Listen blind", "key": "bench", "recordings": recordings, "tasks": ["Do."]}
-    write_bench(root, ("blind_listening", options), ("player", {"title": "Other", "clips": [
-        {"label": "Third", "src": "a.wav?third"}]}))  # fmt: skip
-    with served(root) as address:
+    with served_bench(root, ("blind_listening", options), ("player", {"title": "Other", "clips": [
+        {"label": "Third", "src": "a.wav?third"}]})) as address:  # fmt: skip
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages, page.fetched = [], []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("request", lambda request: page.fetched.append(request.url))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-blind")
-    yield page
-    assert not page.messages
-    context.close()
+    with opened(browser, bench_address, ".ed-blind", reduced_motion="reduce") as page:
+        yield page
 
 
 def finish(page, scores: dict[str, int]) -> list[list[str]]:
@@ -487,10 +462,7 @@ def test_it_can_be_used_by_keyboard_and_finger(bench) -> None:
     assert "clip 2 of 4" in bench.locator(".ed-blind").inner_text()
     assert words_field.input_value() == "2"  # kept, to be corrected
     bench.get_by_text("More: volume").click()
-    for control in bench.locator(
-        ".ed-blind :is(button, summary, textarea, .ed-choice, .ed-range)"
-    ).all():
-        assert control.bounding_box()["height"] >= 43.5
+    check_fit(bench, ".ed-blind :is(button, summary, textarea, .ed-choice, .ed-range)")
     bench.locator(".ed-blind .ed-toggle").click()
     bench.get_by_role("button", name="Third").click()  # one sound at a time on a page
     bench.wait_for_function("document.querySelector('.ed-blind audio').paused")

@@ -4,13 +4,11 @@ import json
 import math
 import random
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, opened, served_bench
 from close import close
 from conftest import ROOT
 
@@ -22,7 +20,6 @@ from edmse_lite.widgets import EXPLORABLES
 
 F64 = torch.float64
 MODULE = EXPLORABLES / "eight_samples.mjs"
-PHONE = {"width": 360, "height": 740}
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -184,22 +181,18 @@ def test_the_explorable_computes_what_the_library_does() -> None:
     waves = waves * torch.rand(1, SAMPLE_RATE, generator=generator(3), dtype=F64)
     levels = answers.levels(waves) + 2 * torch.randint(-9, 1, (5, 32, 32), generator=generator(1))
     cells = [(draw.randrange(32), draw.randrange(32)) for _ in range(12)]
-    wave = waves[0].tolist()
-    script = (
-        f"import * as all from {json.dumps(MODULE.as_uri())};"
-        f"const map = all.unpack({json.dumps(answers.packed(levels))});"
-        f"const wave = {json.dumps(wave)}, cells = {json.dumps(cells)};"
-        "console.log(JSON.stringify({ levels: [...map.levels], ends: all.extremes(map),"
-        " places: cells.map(([r, c]) => [all.seconds(c), all.hertz(r)]),"
-        " spread: cells.map(([r, c]) => all.spread(all.at(map, r, c))),"
-        " shifted: cells.map(([r, c]) => all.spread(all.at(map, r, c, -7))),"
-        " pieces: cells.map(([r, c]) => [...all.piece(wave, all.seconds(c), all.hertz(r))]) }));"
+    found = by_node(
+        MODULE,
+        "((map) => ({ levels: [...map.levels], ends: m.extremes(map),"
+        " places: cells.map(([r, c]) => [m.seconds(c), m.hertz(r)]),"
+        " spread: cells.map(([r, c]) => m.spread(m.at(map, r, c))),"
+        " shifted: cells.map(([r, c]) => m.spread(m.at(map, r, c, -7))),"
+        " pieces: cells.map(([r, c]) => [...m.piece(wave, m.seconds(c), m.hertz(r))]) })"
+        ")(m.unpack(packed))",
+        packed=answers.packed(levels),
+        wave=waves[0].tolist(),
+        cells=cells,
     )
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    command = [node, "--input-type=module", "-"]
-    ran = subprocess.run(command, input=script, capture_output=True, text=True, check=True)
-    found = json.loads(ran.stdout)
     close(torch.tensor(found["levels"], dtype=F64), levels.flatten(), rtol=1e-9)
     expected = torch.stack([answers.disagreement(levels)[cell] for cell in cells])
     for kind in ("spread", "shifted"):
@@ -229,25 +222,14 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "first": 1, "tasks": ["One", "Two"], "transcript": "A tone.",
     }  # fmt: skip
     root = tmp_path_factory.mktemp("bench4")
-    write_bench(root, ("eight_samples", options))
-    with served(root) as address:
+    with served_bench(root, ("eight_samples", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages, page.fetched = [], []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
-    page.on("request", lambda request: page.fetched.append(request.url))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted]")
-    yield page
-    assert not [text for text in page.messages if "favicon" not in text and "404" not in text]
-    context.close()
+    with opened(browser, bench_address, ".ed-eight") as page:
+        yield page
 
 
 def read(page) -> dict[str, float]:
@@ -333,10 +315,7 @@ def test_whole_recordings_play_at_the_same_instant(bench) -> None:
 
 
 def test_controls_fit_a_finger_and_the_page_a_phone(bench) -> None:
-    for control in bench.locator(".ed-range:visible, summary, button").all():
-        box = control.bounding_box()
-        assert box["height"] >= 43.5 and box["width"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench, ".ed-range:visible, summary, button")
 
 
 # The exercises' checks

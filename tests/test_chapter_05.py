@@ -2,14 +2,12 @@
 
 import json
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, opened, served_bench
 from close import close
 from conftest import ROOT
 
@@ -21,7 +19,6 @@ from edmse_lite.widgets import EXPLORABLES
 F64 = torch.float64
 MODULE = EXPLORABLES / "denoise_1d.mjs"
 TOY = {"weights": [0.7, 0.3], "means": [1.0, -1.0], "std": 0.15}
-PHONE = {"width": 360, "height": 740}
 
 
 def toy() -> se.MixtureOracle:
@@ -48,16 +45,11 @@ def test_the_explorable_computes_what_the_library_does() -> None:
         }
         for _ in range(200)
     ]
-    script = (
-        f"import {{ denoise, posterior }} from {json.dumps(MODULE.as_uri())};"
-        f"const asked = {json.dumps(asked)};"
-        "console.log(JSON.stringify(asked.map((a) =>"
-        " ({ ...denoise(a.x, a), posterior: posterior(a.r, a.x, a) }))));"
+    found = by_node(
+        MODULE,
+        "asked.map((a) => ({ ...m.denoise(a.x, a), posterior: m.posterior(a.r, a.x, a) }))",
+        asked=asked,
     )
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    command = [node, "--input-type=module", "-e", script]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for a, js in zip(asked, found, strict=True):
         oracle = se.MixtureOracle(torch.tensor(a["weights"], dtype=F64), at(a["means"]), a["std"])
         x, r, sigma = at(a["x"]), at(a["r"]), a["sigma"]
@@ -76,26 +68,17 @@ def test_the_explorable_computes_what_the_library_does() -> None:
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve one page with the explorable, from the sources."""
     root = tmp_path_factory.mktemp("bench5")
-    write_bench(root, ("denoise_1d", {**TOY, "sigma": 1, "x": 0, "tasks": ["One", "Two"]}))
-    with served(root) as address:
+    options = {**TOY, "sigma": 1, "x": 0, "tasks": ["One", "Two"]}
+    with served_bench(root, ("denoise_1d", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted]")
-    assert page.locator(".ed-range:visible").count() == 1, "it opens with one control"
-    page.get_by_text("More:").click()
-    yield page
-    assert not [text for text in page.messages if "favicon" not in text and "404" not in text]
-    context.close()
+    with opened(browser, bench_address, ".ed-denoise") as page:
+        assert page.locator(".ed-range:visible").count() == 1, "it opens with one control"
+        page.get_by_text("More:").click()
+        yield page
 
 
 def read(page) -> dict[str, float]:
@@ -140,9 +123,7 @@ def test_the_explorable_answers_keyboard_and_pointer(bench) -> None:
     box = bench.locator(".ed-denoise svg").bounding_box()
     bench.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.7)
     assert float(place.input_value()) == pytest.approx(-64 / 150 * 2.5, abs=0.02)
-    for control in bench.locator(".ed-range:visible, summary").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench, ".ed-range:visible, summary")
 
 
 # The exercise's check

@@ -4,15 +4,13 @@ import base64
 import io
 import json
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, opened, served_bench
 from close import close
 from PIL import Image
 
@@ -20,7 +18,7 @@ from edmse_lite import figures
 from edmse_lite.checks import check_sampler, check_step
 from edmse_lite.widgets import EXPLORABLES
 
-PHONE = {"width": 360, "height": 740}
+MODULE = EXPLORABLES / "hear_sigma.mjs"
 STEPS = [
     {"sigma": 1.5, "state_db": -26.5, "estimate_db": 10.5},
     {"sigma": 0.19, "state_db": -3.2, "estimate_db": 9.5},
@@ -217,18 +215,13 @@ def test_read_outs_are_those_of_the_options_and_the_process_snr_is_the_library_s
     draw = random.Random(6)
     asked = [[draw.uniform(0.01, 1), draw.uniform(0.005, 90)] for _ in range(200)]
     steps = [dict(step, state="a", estimate="b") for step in STEPS]
-    module = json.dumps((EXPLORABLES / "hear_sigma.mjs").as_uri())
-    script = (
-        f"import {{ pick, processSnr }} from {module};"
-        f"const steps = {json.dumps(steps)}, asked = {json.dumps(asked)};"
-        "console.log(JSON.stringify([asked.map((a) => processSnr(...a)),"
-        " steps.map((_, i) => [pick(steps, i, 'state'), pick(steps, i, 'estimate')])]));"
+    found, picked = by_node(
+        MODULE,
+        "[asked.map((a) => m.processSnr(...a)),"
+        " steps.map((_, i) => [m.pick(steps, i, 'state'), m.pick(steps, i, 'estimate')])]",
+        asked=asked,
+        steps=steps,
     )
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    command = [node, "--input-type=module", "-e", script]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    found, picked = json.loads(result.stdout)
     rms, sigma = torch.tensor(asked, dtype=torch.float64).T
     close(torch.tensor(found), 10 * (rms**2 / sigma**2).log10(), rtol=1e-6, atol=1e-6)
     for step, (state, estimate) in zip(steps, picked, strict=True):
@@ -237,16 +230,11 @@ def test_read_outs_are_those_of_the_options_and_the_process_snr_is_the_library_s
 
 
 def test_every_clip_of_hear_sigma_has_a_sentence_on_what_is_heard() -> None:
-    module = json.dumps((EXPLORABLES / "hear_sigma.mjs").as_uri())
-    script = (
-        f"import {{ heardAt }} from {module};"
-        "const at = Array.from({ length: 81 }, (_, i) => i - 40);"
-        "const texts = (kind) => at.map((snr) => heardAt(kind, snr));"
-        "console.log(JSON.stringify(['state', 'estimate'].map(texts)));"
+    state, estimate = by_node(
+        MODULE,
+        "['state', 'estimate'].map((kind) => snrs.map((snr) => m.heardAt(kind, snr)))",
+        snrs=list(range(-40, 41)),
     )
-    command = [shutil.which("node"), "--input-type=module", "-e", script]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    state, estimate = json.loads(result.stdout)
     assert all("voice" in text or "syllables" in text for text in state + estimate)
     assert [len(dict.fromkeys(texts)) for texts in (state, estimate)] == [4, 3]
     assert "roar" in state[0] and "roar" not in state[-1] and "mean" in estimate[0]
@@ -271,22 +259,14 @@ def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             steps[-1][kind] = f"sound/{kind}{i}.wav"
             steps[-1][f"{kind}_image"] = picture(10 * i + (kind == "state"))
     options = {"steps": steps, "rms": 0.1, "tasks": ["One"], "transcript": "None."}
-    write_bench(root, ("hear_sigma", options))
-    with served(root) as address:
+    with served_bench(root, ("hear_sigma", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.fetched = []
-    page.on("request", lambda request: page.fetched.append(request.url))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted]")
-    yield page
-    context.close()
+    with opened(browser, bench_address, ".ed-hear") as page:
+        yield page
 
 
 PLAYING = "document.querySelector('audio').currentTime > 0.4"
@@ -305,9 +285,7 @@ def test_read_outs_follow_the_step_and_nothing_is_fetched_before_a_tap(bench) ->
             assert image.get_attribute("src") == picture(10 * i + kind), "both follow the slider"
             assert f"step {i + 1} of 3" in image.get_attribute("alt")
     assert not [url for url in bench.fetched if url.endswith(".wav")]
-    for control in bench.locator(".ed-range:visible, summary, button").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench, ".ed-range:visible, summary, button")
 
 
 def test_a_switch_keeps_the_instant(bench) -> None:

@@ -2,14 +2,13 @@
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, drag, opened, served_bench
 from close import close
 from conftest import ROOT
 
@@ -21,19 +20,6 @@ from edmse_lite.widgets import EXPLORABLES
 
 F64 = torch.float64
 MODULE = EXPLORABLES / "unshift.mjs"
-PHONE = {"width": 360, "height": 740}
-
-
-def by_node(expression: str, **values: object) -> object:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module", "-e", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return json.loads(found.stdout)
 
 
 def library(settings: dict) -> se.SDE:
@@ -63,7 +49,9 @@ def asked(count: int) -> list[dict]:
 
 def test_the_schedules_are_the_library_s() -> None:
     cases = asked(100)
-    found = by_node("q.map((a) => [m.schedule(a).s(a.t), m.schedule(a).sigma(a.t)])", q=cases)
+    found = by_node(
+        MODULE, "q.map((a) => [m.schedule(a).s(a.t), m.schedule(a).sigma(a.t)])", q=cases
+    )
     for case, (s, sigma) in zip(cases, found, strict=True):
         close(s, float(library(case).s(case["t"])), rtol=1e-6)
         close(sigma, float(library(case).sigma(case["t"])), rtol=1e-6)
@@ -72,7 +60,7 @@ def test_the_schedules_are_the_library_s() -> None:
 def test_the_paths_follow_f_and_g_of_the_library() -> None:
     """x_t solves dx = f (x − y) dt + g dw, by quadrature of f and g²/s², step by step."""
     cases = asked(40)
-    found = by_node("q.map((a) => m.walk(a, a.z))", q=cases)
+    found = by_node(MODULE, "q.map((a) => m.walk(a, a.z))", q=cases)
     fine = torch.linspace(0, 1, 2001, dtype=F64)
     for case, paths in zip(cases, found, strict=True):
         sde, x, count = library(case), case["y"] + case["r"], len(case["z"])
@@ -90,6 +78,7 @@ def test_the_paths_follow_f_and_g_of_the_library() -> None:
 def test_the_drift_moves_only_the_shifted_state() -> None:
     """The controls: stiffness and y leave x̃ alone; on Richter's schedule stiffness does not."""
     moved = by_node(
+        MODULE,
         "changes.map((c) => m.moved([m.walk({ ...m.START, ...c }, z)],"
         " [m.walk({ ...m.START, kind: c.kind ?? 'OUVE' }, z)]))",
         changes=[{"stiffness": 0}, {"y": 1.5}, {"kind": "RichterOUVE", "stiffness": 0}, {"r": 0.1}],
@@ -103,7 +92,7 @@ def test_the_drift_moves_only_the_shifted_state() -> None:
 
 
 def test_the_noise_is_standard_normal() -> None:
-    z = torch.tensor(by_node("m.normals(3, 20000)"), dtype=F64)
+    z = torch.tensor(by_node(MODULE, "m.normals(3, 20000)"), dtype=F64)
     close(z.mean(), 0.0, atol=0.03)
     close(z.square().mean(), 1.0, rtol=0.04)
     close(z.pow(4).mean(), 3.0, rtol=0.1)
@@ -343,30 +332,15 @@ def test_the_check_names_what_is_wrong_with_a_design(message: str) -> None:
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("unshift")
-    write_bench(root, ("unshift", {"title": "Unshift it", "stiffness": 1.5, "tasks": ["Drag."]}))
-    with served(root) as address:
+    options = {"title": "Unshift it", "stiffness": 1.5, "tasks": ["Drag."]}
+    with served_bench(root, ("unshift", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-unshift")
-    yield page
-    assert not page.messages
-    context.close()
-
-
-def drag(page, label: str, value: float) -> None:
-    page.get_by_label(label).evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
-    page.wait_for_timeout(100)
+    with opened(browser, bench_address, ".ed-unshift", reduced_motion="reduce") as page:
+        yield page
 
 
 def numbers(page) -> tuple[float, float, float, bool]:
@@ -408,8 +382,5 @@ def test_it_can_be_used_by_keyboard_and_finger(bench) -> None:
     bench.wait_for_function("document.querySelector('.ed-unshift').dataset.x > 0")
     assert "1.4" in bench.locator("output").first.inner_text()
     bench.get_by_text("More:").click()
-    for control in bench.locator("input, select, button, summary").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    above = bench.locator(".ed-readout").first.bounding_box()["y"]
-    assert above < slider.bounding_box()["y"]
+    check_fit(bench)
+    assert bench.locator(".ed-readout").first.bounding_box()["y"] < slider.bounding_box()["y"]

@@ -1,17 +1,14 @@
 """Chapter 9: its scales by two routes, its checks against wrong answers, its explorable."""
 
-import json
 import math
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
-from browser import served, write_bench
+from browser import PHONE, by_node, drag, opened, served_bench
 from close import close
 from torch import Tensor
 
@@ -21,7 +18,6 @@ from edmse_lite.checks import check_preconditioning, check_sigma_data
 from edmse_lite.widgets import EXPLORABLES
 
 MODULE = EXPLORABLES / "preconditioning.mjs"
-PHONE = {"width": 360, "height": 740}
 SDE = se.RichterOUVE()
 SHIFTS = ("edm", "richter", "edm-scaled-shift")
 
@@ -319,13 +315,6 @@ def test_a_wrong_sigma_data_is_named(wrong, message: str) -> None:
 # The explorable
 
 
-def node(script: str) -> object:
-    found = shutil.which("node")
-    assert found, "node is missing: it runs the explorables' numbers"
-    command = [found, "--input-type=module", "-e", script]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
 def test_the_explorable_computes_what_the_library_does() -> None:
     draw = random.Random(9)
     names = ("c_skip", "c_out", "c_in", "weight")
@@ -340,52 +329,40 @@ def test_the_explorable_computes_what_the_library_does() -> None:
         }
         for _ in range(200)
     ]  # fmt: skip
-    js = node(
-        f"import {{ scales, spread }} from {json.dumps(MODULE.as_uri())};"
-        f"const asked = {json.dumps(asked)};"
-        "const grid = Array.from({length: 801}, (_, i) => -8 + i / 50);"
-        "const flat = { low: -1, step: 0.02, values: Array(100).fill(1) };"
-        "const mass = spread(grid, 1, 0.5, flat).reduce((a, b) => a + b, 0) / 50;"
-        "const found = asked.map("
-        "(a) => scales(a.sigma, a.choice, a.data, a.stiffness, a.rms, a.y));"
-        "console.log(JSON.stringify({ found, mass }));"
+    all_found, density = by_node(
+        MODULE,
+        "[asked.map((a) => m.scales(a.sigma, a.choice, a.data, a.stiffness, a.rms, a.y)),"
+        " m.spread(grid, 1, 0.5, flat)]",
+        asked=asked,
+        grid=[-8 + i / 50 for i in range(801)],
+        flat={"low": -1, "step": 0.02, "values": [1] * 100},
     )
-    for a, found in zip(asked, js["found"], strict=True):
+    for a, found in zip(asked, all_found, strict=True):
         design = se.Preconditioning(**a["choice"], sigma_data=a["data"])
         sde = se.RichterOUVE(stiffness=a["stiffness"])
         about = (a["rms"], a["y"]["rms"], a["y"]["correlation"])
         expected = scales.predict_scales(design, sde, a["sigma"], *about)
         for name in ("seen", "made", "weight"):
             assert found[name] == pytest.approx(getattr(expected, name), rel=1e-6), (name, a)
-    assert js["mass"] == pytest.approx(1, abs=1e-6)
+    assert sum(density) / 50 == pytest.approx(1, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve one page with the explorable, from the sources."""
     root = tmp_path_factory.mktemp("bench9")
-    values = [1, 2, 6, 2, 1]
-    density = {"low": -0.25, "step": 0.1, "values": values}
-    write_bench(root, ("preconditioning", {"density": density, "rms": 0.1, "tasks": ["One"],
-                                          "y": {"rms": 0.15, "correlation": -0.6}}))  # fmt: skip
-    with served(root) as address:
+    density = {"low": -0.25, "step": 0.1, "values": [1, 2, 6, 2, 1]}
+    y = {"rms": 0.15, "correlation": -0.6}
+    options = {"density": density, "rms": 0.1, "tasks": ["One"], "y": y}
+    with served_bench(root, ("preconditioning", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted]")
-    yield page
-    assert not page.messages, page.messages
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    context.close()
+    with opened(browser, bench_address, ".ed-scales") as page:
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def numbers(page) -> dict[str, float]:
@@ -393,20 +370,14 @@ def numbers(page) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def slide(page, label: str, value: float) -> None:
-    page.get_by_label(label).evaluate(
-        "(node, value) => { node.value = value; node.dispatchEvent(new Event('input')); }", value
-    )
-
-
 def test_edms_column_stays_at_one_and_the_original_does_not(bench) -> None:
     for level in (-2, -1, 0, 0.24):
-        slide(bench, "Level σ =", level)
+        drag(bench, "Level σ =", level)
         found = numbers(bench)
         assert [found[k] for k in ("seen", "made", "weight")] == pytest.approx([1, 1, 1])
     bench.get_by_text("More: other coefficients").click()
     bench.get_by_role("button", name="The original's column").click()
-    slide(bench, "Level σ =", -0.6)
+    drag(bench, "Level σ =", -0.6)
     found = numbers(bench)
     assert found["made"] == pytest.approx(4.11, abs=0.02) and found["weight"] < 0.07
     assert "target 4.1" in bench.locator(".ed-readout").inner_text()
@@ -415,14 +386,14 @@ def test_edms_column_stays_at_one_and_the_original_does_not(bench) -> None:
 def test_stiffness_changes_nothing_under_edms_column(bench) -> None:
     bench.get_by_text("More: other coefficients").click()
     before = numbers(bench)
-    slide(bench, "Stiffness γ =", 3)
+    drag(bench, "Stiffness γ =", 3)
     assert numbers(bench) == before
     bench.get_by_role("button", name="c_in: EDM").click()
     seen = numbers(bench)["seen"]
-    slide(bench, "Stiffness γ =", 0)
+    drag(bench, "Stiffness γ =", 0)
     assert numbers(bench)["seen"] != pytest.approx(seen, rel=0.01)
     before = numbers(bench)["made"]
-    slide(bench, "σ_d =", 1)
+    drag(bench, "σ_d =", 1)
     assert abs(numbers(bench)["made"] - before) > 0.01
 
 
@@ -435,11 +406,11 @@ def test_the_shift_moves_the_input_and_its_scaled_form_knows_the_stiffness(bench
     power = 1 + 0.15**2 - 2 * 0.6 * 0.1 * 0.15 / (0.1**2 + 0.2**2) ** 0.5  # r and y are opposed
     assert shifted["seen"] == pytest.approx(power**0.5, abs=1e-3)
     assert [shifted[k] for k in ("made", "weight")] == [before[k] for k in ("made", "weight")]
-    slide(bench, "Stiffness γ =", 3)
+    drag(bench, "Stiffness γ =", 3)
     assert numbers(bench) == shifted
     select.select_option("edm-scaled-shift")
     stiff = numbers(bench)["seen"]
-    slide(bench, "Stiffness γ =", 0)
+    drag(bench, "Stiffness γ =", 0)
     assert numbers(bench)["seen"] < 0.9 * stiff
     bench.get_by_role("button", name="The original's column").click()
     assert select.input_value() == "richter"

@@ -3,13 +3,11 @@
 import json
 import math
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, drag, opened, served_bench
 from close import close
 
 import edmse_lite as se
@@ -20,21 +18,8 @@ from edmse_lite.widgets import EXPLORABLES
 
 F64, C128 = torch.float64, torch.complex128
 MODULE = EXPLORABLES / "prior_mismatch.mjs"
-PHONE = {"width": 360, "height": 740}
 STD = 0.03
 TOY = se.MixtureOracle(*torch.tensor([[0.7, 0.3], [0.15, -0.15]], dtype=F64), STD)
-
-
-def by_node(expression: str, **values: object) -> object:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module", "-e", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return json.loads(found.stdout)
 
 
 def seeded(number: int = 0) -> torch.Generator:
@@ -95,7 +80,7 @@ def test_nats_of_the_mixture_by_quadrature() -> None:
         exact = float(torch.trapezoid(log_p.exp() * (log_p - log_q), x))
         found, error = mismatch.marginal_kl(TOY, torch.zeros((), dtype=F64), sigma)
         assert abs(found - exact) < 4 * error
-        close(by_node("m.klMarginal(1, sigma)", sigma=sigma), exact, rtol=1e-6)
+        close(by_node(MODULE, "m.klMarginal(1, sigma)", sigma=sigma), exact, rtol=1e-6)
 
 
 def test_what_is_told_is_information() -> None:
@@ -321,7 +306,9 @@ def test_the_check_of_a_start_names_what_is_wrong(wrong, message: str, seed: int
 def test_the_denoiser_and_the_densities_are_the_library_s() -> None:
     draw = random.Random(13)
     cases = [[draw.uniform(-1, 1), 10 ** draw.uniform(-2, 0.3)] for _ in range(100)]
-    found = by_node("q.map(([x, s]) => [m.denoise(x, s), m.marginal(m.TOY.y + x, 1, s)])", q=cases)
+    found = by_node(
+        MODULE, "q.map(([x, s]) => [m.denoise(x, s), m.marginal(m.TOY.y + x, 1, s)])", q=cases
+    )
     for (x, sigma), (d, density) in zip(cases, found, strict=True):
         at = torch.tensor(x, dtype=F64)
         close(d, float(TOY(at, at, sigma)), rtol=1e-6, atol=1e-9)
@@ -337,6 +324,7 @@ def test_a_walk_is_the_library_s(s_churn: float) -> None:
     y = torch.zeros(20, dtype=F64)
     expected = sampler(TOY, mismatch.up_to(sigma), y, lambda like: next(draws)).x0_hat
     found = by_node(
+        MODULE,
         "q.map((z) => m.walk(sigma * z[0], m.levels(m.SIGMA_MIN, sigma, z.length - 1), churn,"
         " z.slice(1)))",
         q=noise.T.tolist(), sigma=sigma, churn=0 if s_churn == 0 else math.sqrt(2) - 1,
@@ -346,6 +334,7 @@ def test_a_walk_is_the_library_s(s_churn: float) -> None:
 
 def test_the_scaling_changes_nothing_and_the_level_does() -> None:
     kls, kernels, shares = by_node(
+        MODULE,
         "[s.map((a) => m.klMarginal(...a)), s.map((a) => m.klKernel(...a)), s.map(([s, sigma]) => "
         "m.run({ s, sigma, told: false, churn: 0, steps: 16, paths: 1500, seed: 1 }).share)]",
         s=[[1, 0.1], [0.05, 0.1], [0.05, 1.5]],
@@ -361,7 +350,7 @@ def test_the_scaling_changes_nothing_and_the_level_does() -> None:
 def test_a_told_start_and_churn_mend_the_shares() -> None:
     base = {"s": 1, "sigma": 0.1, "told": False, "churn": 0, "steps": 24, "paths": 3000, "seed": 3}
     at_y, told, churned = (
-        by_node("m.run(q)", q={**base, **extra})["share"]
+        by_node(MODULE, "m.run(q)", q={**base, **extra})["share"]
         for extra in ({}, {"told": True}, {"churn": math.sqrt(2) - 1})
     )
     assert at_y < 0.63 and abs(told - 0.7) < 0.025 and at_y + 0.02 < churned < 0.69
@@ -374,30 +363,19 @@ def test_a_told_start_and_churn_mend_the_shares() -> None:
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("mismatch")
     options = {"title": "Prior mismatch", "sigma": 2.0, "paths": 1500, "tasks": ["Drag."]}
-    write_bench(root, ("prior_mismatch", options))
-    with served(root) as address:
+    with served_bench(root, ("prior_mismatch", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-mismatch")
-    yield page
-    assert not page.messages
-    context.close()
+    with opened(browser, bench_address, ".ed-mismatch", reduced_motion="reduce") as page:
+        yield page
 
 
-def drag(page, label: str, value: float) -> dict[str, float]:
+def dragged(page, label: str, value: float) -> dict[str, float]:
     """Move a slider, wait for the new numbers, and return them."""
-    page.get_by_label(label).evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
+    drag(page, label, value)
     key = "s" if "Scaling" in label else "sigma"
     page.wait_for_function(
         "([k, v]) => Math.abs(document.querySelector('.ed-mismatch').dataset[k] / v - 1) < 1e-6",
@@ -414,11 +392,11 @@ def numbers(page) -> dict[str, float]:
 def test_the_tasks_read_out_what_they_promise(bench) -> None:
     first = numbers(bench)
     assert first["kl"] < 0.001 and abs(first["share"] - 0.7) < 0.05
-    low = drag(bench, "Largest level", -1.0)
+    low = dragged(bench, "Largest level", -1.0)
     assert 0.6 < low["kl"] < 0.75 and low["share"] < first["share"] - 0.06
     assert "Mismatch: 0.68 nats" in bench.locator(".ed-readout").first.inner_text()
     bench.get_by_text("More:").click()
-    scaled = drag(bench, "Scaling", -1.0)
+    scaled = dragged(bench, "Scaling", -1.0)
     close(scaled["kl"], low["kl"], rtol=1e-9)
     assert scaled["share"] == low["share"]
     bench.get_by_label("Start:").select_option("told")
@@ -435,7 +413,5 @@ def test_it_can_be_used_by_keyboard_and_finger(bench) -> None:
     slider.press("ArrowLeft")
     bench.wait_for_function("document.querySelector('.ed-mismatch').dataset.sigma < 1.98")
     bench.get_by_text("More:").click()
-    for control in bench.locator("input, select, button, summary").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench)
     assert bench.locator(".ed-readout").first.bounding_box()["y"] < slider.bounding_box()["y"]

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from browser import served, write_bench
+from browser import opened, served_bench
 from conftest import ROOT
-
-PHONE = {"width": 360, "height": 740}
 
 
 def clip(folder: Path, name: str, hertz: float) -> None:
@@ -43,22 +41,14 @@ def bench_address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         ("player", {"title": "One tone", "clips": [{"label": "Third", "src": "c.wav"}]}),
         ("predict", question),
     ]
-    write_bench(root, *widgets)
-    with served(root) as address:
+    with served_bench(root, *widgets) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.fetched = []
-    page.on("request", lambda request: page.fetched.append(request.url))
-    page.goto(bench_address)
-    page.wait_for_selector(".ed-predict")
-    yield page
-    context.close()
+    with opened(browser, bench_address, ".ed-predict", timeout_ms=60_000) as page:
+        yield page
 
 
 PLAYING = """() => [...document.querySelectorAll('audio')]
@@ -100,10 +90,13 @@ def test_player_answers_the_keyboard(bench) -> None:
 
 def test_player_says_when_a_clip_is_missing(bench) -> None:
     bench.evaluate("document.querySelectorAll('audio')[2].src = 'gone.wav'")
-    bench.get_by_role("button", name="Third").click()
+    with bench.expect_console_message(lambda message: "404" in message.text):
+        bench.get_by_role("button", name="Third").click()
     bench.wait_for_function(
         "document.querySelectorAll('.ed-heard')[1].textContent.includes('cannot be played')"
     )
+    assert len(bench.messages) == 1, bench.messages
+    bench.messages.clear()  # the server's 404 is the only one
 
 
 def test_prediction_waits_for_a_choice_and_is_kept(bench) -> None:

@@ -1,12 +1,11 @@
 """The numbers of the browser lab are the library's; test_lab_browser.py drives the page."""
 
 import json
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
 import torch
+from browser import run_node
 from conftest import ROOT
 
 import edmse_lite as se
@@ -23,21 +22,14 @@ F64 = torch.float64
 
 def by_node(expression: str, **values: object) -> Any:
     """Return the JSON of a JavaScript expression that sees the lab's modules as m."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the lab's numbers"
     names = ("stft", "samplers", "mixing", "spins", "enhance")
     lines = [
         f"import * as {name} from {json.dumps((LAB / f'{name}.mjs').as_uri())};" for name in names
     ]
     lines += ["const m = {...stft, ...samplers, ...mixing, ...spins, ...enhance};"]
-    lines += ["const given = JSON.parse((await import('fs')).readFileSync(0, 'utf8'));"]
+    lines += [f"const given = {json.dumps(values)};"]
     lines += [f"console.log(JSON.stringify(await (async () => {expression})()));"]
-    found = subprocess.run(
-        [node, "--input-type=module", "-e", "\n".join(lines)], input=json.dumps(values),
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    return run_node("\n".join(lines))
 
 
 def voice_like(seconds: float = 0.5, dtype: torch.dtype = F64) -> torch.Tensor:
@@ -254,7 +246,7 @@ def test_a_silent_worker_counts_as_lost_and_a_deaf_one_is_replaced() -> None:
     script = """
     globalThis.gone = 0;
     globalThis.Worker = class { postMessage() {} terminate() { gone += 1; } };
-    const { Engine, LostWorker, Cancelled } = await import(process.argv[1]);
+    const { Engine, LostWorker, Cancelled } = await import(ENGINE);
     const engine = new Engine({}), said = [];
     engine.patience = 50; engine.grace = 50;
     await engine.start().catch((error) => said.push([error instanceof LostWorker, error.message]));
@@ -265,10 +257,7 @@ def test_a_silent_worker_counts_as_lost_and_a_deaf_one_is_replaced() -> None:
     await run;
     console.log(JSON.stringify([said, gone, engine.worker]));
     """
-    command = [shutil.which("node"), "--input-type=module", "-e", script]
-    found = subprocess.run(
-        [*command, (LAB / "engine.mjs").as_uri()], capture_output=True, text=True, timeout=60
-    )
-    assert json.loads(found.stdout) == [
-        [[True, "no word from it for 0.05 s"], [True, ""]], 2, None,
-    ], found.stderr  # fmt: skip
+    engine = json.dumps((LAB / "engine.mjs").as_uri())
+    said, gone, worker = run_node(script.replace("ENGINE", engine))
+    assert said == [[True, "no word from it for 0.05 s"], [True, ""]]
+    assert (gone, worker) == (2, None)

@@ -16,7 +16,7 @@ import scipy.signal
 import soundfile
 import torch
 from axe_playwright_python.base import AXE_FILE_PATH
-from browser import FLAGS, candidates, served
+from browser import DESK, FLAGS, PHONE, candidates, served
 from conftest import ROOT
 from test_lab import LAB, planes, voice_like
 
@@ -28,7 +28,6 @@ from edmse_lite.spectrograms import level
 from edmse_lite.streams import FrameNoise, awake
 
 VENDOR = ROOT / "book" / "_static" / "vendor" / "onnxruntime"
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 TASK = "document.querySelector('[data-edmse-lab]').lab"
 
 # What the page loads

@@ -1,14 +1,13 @@
 """The explorable computes in the browser what the library computes in Python."""
 
 import json
-import shutil
-import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from browser import by_node
 from close import close
 
 from edmse_lite import pages
@@ -87,20 +86,6 @@ def moved(page: Any, slider: int, value: float) -> dict[str, float]:
     return readouts(page)
 
 
-def by_node(expression: str, **values: Any) -> Any:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module"]
-    found = subprocess.run(
-        command, input=script, capture_output=True, text=True, check=True, timeout=60
-    )
-    return json.loads(found.stdout)
-
-
 NUMBERS = """(() => {
   const s = m.stft(wave), e = m.experiment(s, { exponent, factor, snr });
   const noisy = m.istft(e.noisy.magnitude, e.noisy.phase, s.frames, wave.length);
@@ -123,7 +108,7 @@ def test_random_waves_give_the_numbers_of_the_library(
         envelope * torch.randn(3_001, dtype=F64),
         Spectrogram(factor=factor, exponent=exponent),
     )
-    found = by_node(NUMBERS, wave=wave.tolist(), exponent=exponent, factor=factor, snr=snr)
+    found = by_node(MODULE, NUMBERS, wave=wave.tolist(), exponent=exponent, factor=factor, snr=snr)
     bins = lambda values: torch.tensor(values, dtype=F64).reshape(-1, 256).T  # noqa: E731
     near = lambda a, b: torch.testing.assert_close(  # noqa: E731
         torch.as_tensor(a, dtype=b.dtype), b, rtol=1e-6, atol=1e-6 * float(b.abs().max())

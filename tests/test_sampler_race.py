@@ -1,14 +1,11 @@
 """The sampler race: equal to the library on shared noise, fair in its calls, usable on a phone."""
 
-import json
 import math
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, drag, opened, served_bench
 from close import close
 
 import edmse_lite as se
@@ -17,24 +14,11 @@ from edmse_lite.widgets import EXPLORABLES
 
 F64 = torch.float64
 MODULE = EXPLORABLES / "sampler_race.mjs"
-PHONE = {"width": 360, "height": 740}
-
-
-def by_node(expression: str, **values: object) -> object:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module", "-e", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return json.loads(found.stdout)
 
 
 @pytest.fixture(scope="module")
 def toy() -> se.MixtureOracle:
-    told = by_node("m.TOY")
+    told = by_node(MODULE, "m.TOY")
     return se.MixtureOracle(
         torch.tensor(told["weights"], dtype=F64),
         torch.tensor(told["means"], dtype=F64),
@@ -52,7 +36,9 @@ def schedule(stiffness: float) -> se.SDE:
 def test_the_denoiser_is_the_library_s(toy: se.MixtureOracle) -> None:
     x = 0.4 * torch.randn(60, 2, dtype=F64)
     sigma = torch.logspace(-2, 0.2, 60, dtype=F64)
-    found = by_node("x.map((z, i) => m.denoise(z, sigma[i]))", x=x.tolist(), sigma=sigma.tolist())
+    found = by_node(
+        MODULE, "x.map((z, i) => m.denoise(z, sigma[i]))", x=x.tolist(), sigma=sigma.tolist()
+    )
     close(torch.tensor(found, dtype=F64), toy(x, torch.zeros_like(x), sigma), rtol=1e-6, atol=1e-9)
 
 
@@ -60,6 +46,7 @@ def test_the_denoiser_is_the_library_s(toy: se.MixtureOracle) -> None:
 def test_the_schedule_is_the_library_s(stiffness: float) -> None:
     sde, t = schedule(stiffness), [0.03, 0.4, 1.0]
     found = by_node(
+        MODULE,
         "t.map((u) => { const e = m.schedule({ ...m.SDE, stiffness });"
         " return [e.s(u), e.sigma(u), e.f(u), e.g(u)]; })",
         t=t, stiffness=stiffness,
@@ -77,6 +64,7 @@ def test_deterministic_walks_are_the_library_s(name: str, sampler, toy: se.Mixtu
     noise = torch.randn(30, 2, dtype=F64)
     expected = kind(toy, sde, torch.zeros_like(noise), lambda like: noise)
     found = by_node(
+        MODULE,
         f"z.map((e) => m.{name}([high * e[0], high * e[1]], m.levels(low, high, steps)))",
         z=noise.tolist(), low=low, high=high, steps=sampler.steps,
     )  # fmt: skip
@@ -95,6 +83,7 @@ def test_the_predictor_corrector_is_the_library_s(
     y = torch.zeros(walkers, 2, dtype=F64)
     expected = sampler(toy, schedule(stiffness), y, lambda like: next(draws))
     found = by_node(
+        MODULE,
         "z.map((e) => m.pc(e, steps, snr, m.schedule({ ...m.SDE, stiffness })))",
         z=noise.transpose(0, 1).tolist(), steps=steps, snr=snr, stiffness=stiffness,
     )  # fmt: skip
@@ -107,7 +96,8 @@ def test_the_predictor_corrector_is_the_library_s(
 def test_no_sampler_makes_more_calls_than_were_paid_for() -> None:
     y = torch.zeros(1, dtype=F64)
     gauss, sde = se.GaussianOracle(0.02, 0.03), schedule(1.5)
-    for budget, plan in zip((4, 7, 16, 33), by_node("[4, 7, 16, 33].map(m.bought)"), strict=True):
+    plans = by_node(MODULE, "[4, 7, 16, 33].map(m.bought)")
+    for budget, plan in zip((4, 7, 16, 33), plans, strict=True):
         kinds = {"EDM": se.EDM, "PC": se.PC, "DPM": DPM}
         for name, kind in kinds.items():
             made = kind(plan[name]["steps"])(gauss, sde, y).nfe
@@ -118,10 +108,11 @@ def test_no_sampler_makes_more_calls_than_were_paid_for() -> None:
 @pytest.fixture(scope="module")
 def races() -> list[dict]:
     return by_node(
+        MODULE,
         "[1.5, 0].map((stiffness) => {"
         " const found = m.race({ paths: 256, seed: 12, snr: 0.5, stiffness });"
         " found.rounds.forEach((r) => ['EDM', 'DPM', 'PC'].forEach((k) => delete r[k].ends));"
-        " return found; })"
+        " return found; })",
     )
 
 
@@ -153,8 +144,9 @@ def test_enough_calls_bring_every_cloud_down_to_chance(races: list[dict]) -> Non
 
 def test_the_distance_of_clouds_is_zero_for_equal_ones_and_a_shift_for_shifted() -> None:
     same, shifted = by_node(
+        MODULE,
         "(() => { const p = m.exact(400, 3), q = p.map(([a, b]) => [a + 0.1, b]);"
-        " return [m.cloudDistance(p, p), m.cloudDistance(q, p)]; })()"
+        " return [m.cloudDistance(p, p), m.cloudDistance(q, p)]; })()",
     )
     close(same, 0.0, atol=1e-12)
     close(shifted, 0.1 / math.sqrt(2), rtol=1e-6)  # cos² averages to one half
@@ -166,29 +158,15 @@ def test_the_distance_of_clouds_is_zero_for_equal_ones_and_a_shift_for_shifted()
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("race")
-    write_bench(root, ("sampler_race", {"title": "Sampler race", "calls": 8, "tasks": ["Drag."]}))
-    with served(root) as address:
+    options = {"title": "Sampler race", "calls": 8, "tasks": ["Drag."]}
+    with served_bench(root, ("sampler_race", options)) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str) -> Iterator:
-    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-race")
-    yield page
-    assert not page.messages
-    context.close()
-
-
-def drag(page, label: str, value: float) -> None:
-    page.get_by_label(label).evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
+    with opened(browser, bench_address, ".ed-race", reduced_motion="reduce") as page:
+        yield page
 
 
 def numbers(page) -> dict[str, float]:
@@ -222,7 +200,5 @@ def test_it_can_be_used_by_keyboard_and_finger(bench) -> None:
     slider.press("ArrowRight")
     bench.wait_for_function("document.querySelector('.ed-race').dataset.budget === '16'")
     bench.get_by_text("More:").click()
-    for control in bench.locator("input, select, button, summary").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    check_fit(bench)
     assert bench.locator(".ed-readout").first.bounding_box()["y"] < slider.bounding_box()["y"]

@@ -1,15 +1,12 @@
 """The shifted process in 1-D: its numbers against the library's, its tasks in a real browser."""
 
-import json
 import math
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import served, write_bench
+from browser import by_node, check_fit, drag, opened, served_bench
 from close import close
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -22,20 +19,7 @@ F64 = torch.float64
 NAMES = ["OUVE", "RichterOUVE", "VE", "VP", "Cosine", "BBED"]
 R, WEIGHTS = [-1.2, 0.4], [0.7, 0.3]
 MODULE = EXPLORABLES / "shifted_process.mjs"
-PHONE = {"width": 360, "height": 740}
 TWO = {"y": 0.6, "r": R, "weights": WEIGHTS}
-
-
-def by_node(expression: str, **values: object) -> object:
-    """Return the JSON of a JavaScript expression that sees the explorable as ``m``."""
-    node = shutil.which("node")
-    assert node, "node is missing: it runs the explorables' numbers"
-    named = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f"import * as m from {json.dumps(MODULE.as_uri())};{named}"
-    script += f"console.log(JSON.stringify({expression}));"
-    command = [node, "--input-type=module", "-e", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return json.loads(found.stdout)
 
 
 def oracle() -> se.MixtureOracle:
@@ -56,6 +40,7 @@ def density_at_the_end(x: float, sde: se.SDE) -> float:
 def test_the_presets_are_the_library_s_schedules(name: str) -> None:
     sde, t = getattr(se, name)(), torch.rand(60, dtype=F64) * 0.99 + 0.01
     found = by_node(
+        MODULE,
         "(() => { const p = m.schedule(name);"
         " return [1, ...ts].map((t) => [p.s(t), p.sigma(t), p.f(t), p.g(t)]); })()",
         name=name,
@@ -69,8 +54,8 @@ def test_the_presets_are_the_library_s_schedules(name: str) -> None:
 def test_the_denoiser_is_the_library_s() -> None:
     draw = random.Random(3)
     places = [[draw.uniform(-3, 3), draw.uniform(0.05, 3)] for _ in range(100)]
-    found = by_node("q.map(([x, s]) => m.denoise(x, s, m.R, m.WEIGHTS).d)", q=places)
-    assert by_node("[m.R, m.WEIGHTS]") == [R, WEIGHTS]
+    found = by_node(MODULE, "q.map(([x, s]) => m.denoise(x, s, m.R, m.WEIGHTS).d)", q=places)
+    assert by_node(MODULE, "[m.R, m.WEIGHTS]") == [R, WEIGHTS]
     for (x, sigma), d in zip(places, found, strict=True):
         x = torch.tensor(x, dtype=F64)
         close(d, float(oracle()(x, torch.zeros_like(x), sigma)), rtol=1e-6, atol=1e-6)
@@ -81,6 +66,7 @@ def test_the_exact_curve_is_a_mixture_of_the_library_s_kernels(name: str) -> Non
     sde, places = getattr(se, name)(), torch.linspace(-2, 2, 21, dtype=F64)
     for t in (0.2, 0.7):
         found = by_node(
+            MODULE,
             "(() => { const e = m.exact({ s: a, sigma: b, ...two });"
             " return [e.mean, e.std, ...xs.map(e.density)]; })()",
             a=float(sde.s(t)),
@@ -103,6 +89,7 @@ def test_a_small_step_is_the_sde_of_the_library(name: str) -> None:
     """Drift and spread of one step: f (x − y) dt + g dw, and − g² score on the way back."""
     sde, t, h, x, y = getattr(se, name)(), 0.6, 1e-6, 0.1, TWO["y"]
     forward, there, spread, back = by_node(
+        MODULE,
         "[m.step(x, a, b, 0, two), m.step(x, a, b, 1, two), m.step(x, b, a, 1, two)"
         " - m.step(x, b, a, 0, two), m.step(x, b, a, 0, two)]",
         x=x,
@@ -134,7 +121,7 @@ WALKS = """(() => {
 def test_paths_have_the_exact_moments_both_ways(name: str) -> None:
     sde, n = getattr(se, name)(), 4000
     forward, backward, sampler = (
-        torch.tensor(paths, dtype=F64) for paths in by_node(WALKS, name=name, two=TWO)
+        torch.tensor(paths, dtype=F64) for paths in by_node(MODULE, WALKS, name=name, two=TWO)
     )
     x0 = TWO["y"] + torch.tensor(R, dtype=F64)
     weights = torch.tensor(WEIGHTS, dtype=F64)
@@ -155,7 +142,7 @@ def test_paths_have_the_exact_moments_both_ways(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_share_is_bayes_rule_averaged_over_the_start(name: str) -> None:
     sde = getattr(se, name)()
-    found = by_node("m.shareOfFirst(sigma, m.R, m.WEIGHTS)", sigma=sde.sigma_1)
+    found = by_node(MODULE, "m.shareOfFirst(sigma, m.R, m.WEIGHTS)", sigma=sde.sigma_1)
     exact, _ = quad(lambda z: norm.pdf(z) * density_at_the_end(z * sde.sigma_1, sde), -9, 9)
     close(found, exact, rtol=1e-6)
     close(walks.share_of_first(sde), exact, rtol=1e-6)
@@ -175,24 +162,15 @@ def test_the_page_s_values_are_the_explorable_s() -> None:
 @pytest.fixture(scope="module")
 def bench_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("shifted")
-    write_bench(root, ("shifted_process", {"tasks": ["Press Forward."]}))
-    with served(root) as address:
+    with served_bench(root, ("shifted_process", {"tasks": ["Press Forward."]})) as address:
         yield address
 
 
 @pytest.fixture
 def bench(browser, bench_address: str, request: pytest.FixtureRequest) -> Iterator:
     motion = getattr(request, "param", "reduce")
-    context = browser.new_context(viewport=PHONE, reduced_motion=motion)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.messages = []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.goto(bench_address)
-    page.wait_for_selector("[data-edmse-mounted] .ed-shifted")
-    yield page
-    assert not page.messages
-    context.close()
+    with opened(browser, bench_address, ".ed-shifted", reduced_motion=motion) as page:
+        yield page
 
 
 def read(page) -> dict[str, float]:
@@ -200,12 +178,6 @@ def read(page) -> dict[str, float]:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     data = page.locator(".ed-shifted").evaluate("(e) => ({ ...e.dataset })")
     return {key: float(value) for key, value in data.items() if key != "backward"}
-
-
-def drag(page, label: str, value: float) -> None:
-    page.get_by_label(label).evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
 
 
 def press(page, name: str) -> None:
@@ -299,9 +271,6 @@ def test_it_fits_a_phone_and_a_keyboard(bench) -> None:
     slider.press("ArrowRight")
     assert read(bench)["t"] == 0.005
     bench.get_by_text("More:").click()
-    for control in bench.locator("input, select, button, summary").all():
-        assert control.bounding_box()["height"] >= 43.5
-    assert bench.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    above = bench.locator(".ed-readout").first.bounding_box()["y"]
-    assert above < slider.bounding_box()["y"]
+    check_fit(bench)
+    assert bench.locator(".ed-readout").first.bounding_box()["y"] < slider.bounding_box()["y"]
     assert "Paths of xₜ" in bench.locator("canvas").last.get_attribute("aria-label")

@@ -12,10 +12,10 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
+from browser import DESK, PHONE
 from conftest import ROOT, SITE
 
 FIRST_VIEW = 1_500_000  # bytes
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 PAGES = sorted(
     str(page.relative_to(SITE))
     for folder in ("book", "notebooks")

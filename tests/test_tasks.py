@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from browser import DESK, PHONE, drag, watched
 from scipy.stats import spearmanr
 
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 WIDE = """[...document.querySelectorAll('section#card td')]
     .map((e) => [e.getBoundingClientRect(), e])
     .filter(([box, e]) => box.right > innerWidth || e.scrollWidth > e.clientWidth + 1)
@@ -20,32 +20,18 @@ NUMBER = r"(−?\d+\.\d+)"
 
 @pytest.fixture(params=[PHONE, DESK], ids=["phone", "desk"])
 def visit(browser, site_address: str, request) -> Iterator:
-    context = browser.new_context(viewport=request.param)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.messages, page.asked = [], []
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("console", lambda m: page.messages.append(m.text) if m.type == "error" else None)
-    page.on("request", lambda request: page.asked.append(request.url))
+    with watched(browser, request.param, timeout_ms=60_000) as page:
 
-    def open_box(chapter: str, name: str):
-        page.goto(f"{site_address}notebooks/{chapter}.html")
-        page.wait_for_selector(f".ed-{name}", state="attached")
-        assert not page.evaluate(WIDE), "a card's equations need no scrolling, at any width"
-        return page.locator(f".ed-{name}")
+        def open_box(chapter: str, name: str):
+            page.goto(f"{site_address}notebooks/{chapter}.html")
+            page.wait_for_selector(f".ed-{name}", state="attached")
+            assert not page.evaluate(WIDE), "a card's equations need no scrolling, at any width"
+            return page.locator(f".ed-{name}")
 
-    yield open_box
-    assert not page.messages
-    elsewhere = [url for url in page.asked if not url.startswith((site_address, "data:", "blob:"))]
-    assert not elsewhere, elsewhere
-    context.close()
-
-
-def drag(box, label: str, value: float) -> None:
-    box.get_by_label(label).evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
-    box.page.wait_for_timeout(150)
+        yield open_box
+        home = (site_address, "data:", "blob:")
+        elsewhere = [url for url in page.fetched if not url.startswith(home)]
+        assert not elsewhere, elsewhere
 
 
 def promised(box, pattern: str) -> list[str]:

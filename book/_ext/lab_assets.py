@@ -9,8 +9,10 @@ import hashlib
 import io
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import soundfile
@@ -46,11 +48,16 @@ def make_lab(folder: Path, cache: Path) -> dict[str, Any]:
     key = _key()
     made = cache / key
     if not (made / "manifest.json").exists():
-        shutil.rmtree(cache, ignore_errors=True)
-        part = cache / "part"
-        part.mkdir(parents=True)
-        _write(part)
-        part.rename(made)
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache.parent) as place:  # another process may do the same
+            part = Path(place) / key
+            part.mkdir()
+            _write(part)
+            for old in cache.iterdir():
+                if old.name != key:
+                    shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):  # the other process was first: both are the same
+                part.rename(made)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made, folder)
     return json.loads((folder / "manifest.json").read_text())
