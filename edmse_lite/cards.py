@@ -9,11 +9,13 @@ Chapter: 10 The compact score model, trained on a GPU.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from . import checkpoints, limits, records
+from .compact import RECIPES
 from .confirmation import check_weights
 from .evaluation import FAST, OURS, RESULTS, SETS, Results
 from .files import write_bytes
@@ -207,7 +209,10 @@ def _training(record: records.Record) -> str:
         for key, value in records.total(record).items()
     ]
     head = f"In {len(every)} stages, each from the weights of the one before. In all: "
-    parts = [data, f"{head}{', '.join(sums)}."]
+    name = re.search(r"edmse train (\S+)", record.get("command", ""))
+    chain = name and name[1] in RECIPES
+    again = f" One command for all: `edmse train {name[1]} --chain`." if chain else ""
+    parts = [data, f"{head}{', '.join(sums)}.{again}"]
     for number, stage in enumerate(every, 1):
         changed = [_changed(stage, every[number - 2])] if number > 1 else []
         parts += [f"### Stage {number}", *changed, _stage(stage)]
