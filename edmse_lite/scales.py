@@ -222,9 +222,10 @@ def shift_left(
     Chapter: 9.
     """
     around = [(down, along) for down in (-1, 0, 1) for along in (-1, 0, 1)]
+    y = y.to(torch.complex128)  # neighbours are much alike: a solver needs the digits
     near = torch.stack([y.roll(each, dims=(2, 3)).flatten() for each in around], dim=1)  # (n, 9)
     levels = torch.tensor(list(sigmas), dtype=torch.float64)
-    shift = design.coefficients(levels, sde).c_shift.to(y.real.dtype)  # (levels,)
+    shift = design.coefficients(levels, sde).c_shift  # (levels,)
     asked = shift[:, None] * y.flatten()  # (levels, n)
     gains = torch.linalg.lstsq(near.repeat(len(levels), 1), asked.flatten()[:, None]).solution
     left = asked - (near @ gains)[:, 0]
