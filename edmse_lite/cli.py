@@ -121,7 +121,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--limit",
         type=float,
         metavar="DB",
-        help="turn noise down by so many dB at most; default 60, or inf with --steps, --churn, pc",
+        help="turn environmental noise down by so many dB at most; default 60, or inf with "
+        "--steps, --churn, pc",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 

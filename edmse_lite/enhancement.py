@@ -62,8 +62,8 @@ class Enhancer:
             slower, half of both with the sign turned, and other diffusion noise
             (:mod:`edmse_lite.spins`). Default ``recipes.SPINS`` for the default sampler, and 1, no
             averaging, for a sampler of your own and for a denoiser of lower levels only.
-        limit: dB by which a bin of nothing but noise is turned down at most; ``math.inf`` for no
-            limit. Default ``recipes.LIMIT`` for the default sampler, else none.
+        limit: dB by which a bin of nothing but environmental noise is turned down at most;
+            ``math.inf`` for no limit. Default ``recipes.LIMIT`` for the default sampler, else none.
 
     Raises:
         ValueError: a denoiser without ``sde``, and none given; spins that are no whole number,

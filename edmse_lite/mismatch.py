@@ -53,7 +53,7 @@ class ToldStart:
         self.r, self.sigma, self.generator, self.draws = r, float(sigma), generator, 0
 
     def __call__(self, like: Tensor) -> Tensor:
-        """Return noise of the shape of ``like``; the first time with r/σ added."""
+        """Return diffusion noise of the shape of ``like``; the first time with r/σ added."""
         noise = noise_like(like, self.generator)
         self.draws += 1
         return noise + self.r / self.sigma if self.draws == 1 else noise

@@ -41,7 +41,7 @@ of twice the calls (chapter 14).
 """
 
 LIMIT = 60.0
-"""The default turns noise down by at most so many dB: an attenuation limit.
+"""The default turns environmental noise down by at most so many dB: an attenuation limit.
 
 Chosen on the validation set: PESQ rises, and DNSMOS falls by little (chapter 14 has both).
 """

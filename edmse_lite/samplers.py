@@ -47,7 +47,7 @@ class Step:
 
 
 class _Run:
-    """What a step may use: the counted denoiser, the schedule, y and the source of noise."""
+    """What a step may use: the counted denoiser, the schedule, y, the source of its noise."""
 
     memory: Tensor  # what a multistep method keeps from one step to the next
 
