@@ -37,12 +37,24 @@ from edmse_lite.streams import (
     segments,
 )
 
-GRAIN = 4096  # samples; a network that halves time four times sees the same grid in each segment
 SEGMENT, OVERLAP, SPARE = 40, 4, 20  # grains: 10.2 s, 1.0 s, 5.1 s
 CHANNELS_AT_ONCE = 8
 PEAK = 0.99  # of what is written as whole numbers, or encoded
 Progress = Callable[[float], None]
 """Called with the seconds of sound that were done since the last call."""
+
+
+def grain(hop: int) -> int:
+    """Samples that segments are made of: whole groups of 16 frames, 4096 or a little more.
+
+    A network that halves time four times then sees the same grid of frames in each segment.
+
+    Args:
+        hop: of the spectrogram, samples.
+
+    Chapter: 1.
+    """
+    return -(-4096 // (16 * hop)) * 16 * hop
 
 
 class Enhancer:
@@ -201,14 +213,14 @@ class Enhancer:
     ) -> Iterator[Tensor]:
         """Enhance a stream at 16 kHz."""
         hop = self.spectrogram.hop  # one hop less: the frames are then a multiple of 16
-        overlap = OVERLAP * GRAIN - hop
-        cut = segments(blocks, SEGMENT * GRAIN - hop, overlap, SPARE * GRAIN)
+        unit, overlap = grain(hop), OVERLAP * grain(hop) - hop
+        cut = segments(blocks, SEGMENT * unit - hop, overlap, SPARE * unit)
         return joined((self._segment(segment, seed, progress) for segment in cut), overlap)
 
     def _segment(self, segment: Segment, seed: int, progress: Progress) -> Tensor:
         """Enhance (channels, samples) at 16 kHz."""
-        channels, samples = segment.wave.shape
-        new = samples - (OVERLAP * GRAIN - self.spectrogram.hop if segment.start else 0)
+        (channels, samples), hop = segment.wave.shape, self.spectrogram.hop
+        new = samples - (OVERLAP * grain(hop) - hop if segment.start else 0)
         out = []
         parts = [part.split(CHANNELS_AT_ONCE) for part in (segment.wave, segment.level)]
         for wave, scale in zip(*parts, strict=True):
@@ -230,7 +242,7 @@ class Enhancer:
         noise, hop, total = FrameNoise(seed), self.spectrogram.hop, torch.zeros_like(wave)
         for spin in spins_of(self.spins, hop):
             turned = spin.apply(wave)
-            whole = extended(turned, -(turned.shape[1] + hop) % GRAIN)
+            whole = extended(turned, -(turned.shape[1] + hop) % grain(hop))
             noise.first = spin.place(start) // hop
             out = self._sample(whole, noise, step_done)[:, : turned.shape[1]]
             total += spin.undo(out, wave.shape[1])

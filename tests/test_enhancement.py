@@ -22,8 +22,8 @@ from edmse_lite.enhancement import Enhancer, enhance_file
 from edmse_lite.streams import segments
 
 HOP = 256
-OVERLAP = enhancement.OVERLAP * enhancement.GRAIN - HOP
-SEGMENT = enhancement.SEGMENT * enhancement.GRAIN - HOP
+OVERLAP = enhancement.OVERLAP * enhancement.grain(HOP) - HOP
+SEGMENT = enhancement.SEGMENT * enhancement.grain(HOP) - HOP
 LONG = 2 * SEGMENT + 5_000  # samples: three segments
 
 
@@ -71,19 +71,28 @@ def test_long_sound_has_no_seam(nothing: Enhancer) -> None:
     assert snr(wave, nothing(wave, 16_000)) > 60
 
 
-@pytest.mark.parametrize("spins", [1, 3])
-def test_segments_agree_at_the_joint(spins: int) -> None:
+@given(hop=st.integers(1, 4096))
+def test_a_grain_is_whole_groups_of_frames(hop: int) -> None:
+    found = enhancement.grain(hop)
+    assert found % (16 * hop) == 0 and 4096 <= found < 4096 + 16 * hop
+    assert enhancement.grain(HOP) == 4096
+
+
+@pytest.mark.parametrize(("spins", "hop"), [(1, HOP), (3, HOP), (1, 160), (2, 100)])
+def test_segments_agree_at_the_joint(spins: int, hop: int) -> None:
     """Both samples of an overlap come from the same diffusion noise, so a fade loses no level."""
-    speech = band_limited(LONG, 16_000) + 0.02 * torch.randn(LONG)
-    enhancer = Enhancer(tiny_model(), sampler=se.EDM(steps=2), spins=spins)
-    pieces = list(segments([speech[None]], SEGMENT, OVERLAP, 1_000))
+    unit = enhancement.grain(hop)
+    length, overlap = enhancement.SEGMENT * unit - hop, enhancement.OVERLAP * unit - hop
+    speech = band_limited(2 * length, 16_000) + 0.02 * torch.randn(2 * length)
+    enhancer = Enhancer(tiny_model(), se.Spectrogram(hop=hop), se.EDM(steps=2), spins=spins)
+    pieces = list(segments([speech[None]], length, overlap, 1_000))
     outs = [enhancer._segment(piece, 0, lambda seconds: None) for piece in pieces[:2]]
     other = enhancer._segment(pieces[1], 1, lambda seconds: None)
-    faded = slice(OVERLAP // 4, 3 * OVERLAP // 4)
+    faded = slice(overlap // 4, 3 * overlap // 4)
     left, right, stranger = (
         x[0, at][faded]
         for x, at in (
-            (outs[0], slice(-OVERLAP, None)), (outs[1], slice(OVERLAP)), (other, slice(OVERLAP)),
+            (outs[0], slice(-overlap, None)), (outs[1], slice(overlap)), (other, slice(overlap)),
         )
     )  # fmt: skip
     assert snr(left, right) > 25

@@ -78,7 +78,7 @@ def test_spins_are_the_mean_over_delays_speeds_and_signs(count: int, turns: list
 
 def test_segments_of_a_long_sound_begin_on_the_same_frames_at_every_speed() -> None:
     hop = se.Spectrogram().hop
-    step = (enhancement.SEGMENT - enhancement.OVERLAP) * enhancement.GRAIN
+    step = (enhancement.SEGMENT - enhancement.OVERLAP) * enhancement.grain(hop)
     for spin in spins(8, hop):
         for number in range(4):
             assert spin.place(number * step) == number * step / spin.speed
