@@ -47,6 +47,16 @@ def forget(stamp: str, places: list[str], stale: list[Path], why: str) -> None:
         file.write_text(now)
 
 
+def make_wheel(folder: Path, *options: str) -> Path:
+    """Build the wheel of the library into `folder`, with options for pip; return its path."""
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    subprocess.run([*pip, *options, "-w", str(folder), str(ROOT)], check=True)
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    (made,) = folder.glob("edmse_lite-*.whl")
+    return made
+
+
 def unpack_wheel() -> None:
     """Build the wheel, if the library has changed, and unpack it to `WHEEL`."""
     now = key(["edmse_lite", "pyproject.toml"], frozenset({"__pycache__"}))
@@ -54,11 +64,7 @@ def unpack_wheel() -> None:
     if WHEEL.exists() and stamp.exists() and stamp.read_text() == now:
         return
     shutil.rmtree(WHEEL, ignore_errors=True)
-    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "-w", str(BUILD), str(ROOT)], check=True)
-    shutil.rmtree(ROOT / "build", ignore_errors=True)
-    (made,) = BUILD.glob("edmse_lite-*.whl")
+    made = make_wheel(BUILD, "--no-build-isolation")
     with zipfile.ZipFile(made) as opened:
         opened.extractall(WHEEL)
     made.unlink()

@@ -46,10 +46,9 @@ def pinned() -> dict[str, str]:
 
 def install(folder: Path, torch: str, oldest: bool) -> Path:
     """Make the environment; return its Python."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    wheel = [*pip, "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
-    subprocess.run(wheel, check=True)
-    (made,) = folder.glob("edmse_lite-*.whl")
+    from book import make_wheel
+
+    made = make_wheel(folder)
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     python = folder / "venv" / "bin" / "python"
     allowed = folder / "allowed.txt"
@@ -133,7 +132,10 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="edmse-unlocked-") as folder:
         copied = shutil.copytree(ROOT / "notebooks", Path(folder) / "notebooks")
-        chosen = [p for p in sorted(copied.glob("*.ipynb")) if p.stem in (args.notebooks or p.stem)]
+        every = {path.stem: path for path in sorted(copied.glob("*.ipynb"))}
+        if unknown := set(args.notebooks) - set(every):
+            parser.error(f"no notebook {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+        chosen = [every[name] for name in args.notebooks or every]
         python = install(Path(folder), args.torch, args.oldest)
         print("Not as in the lock: " + (", ".join(differing(python)) or "nothing"), flush=True)
         failed = run_all(python, chosen)

@@ -44,9 +44,9 @@ def train(args: Namespace) -> int:
                 raise CommandError(f"--out {out}: is a file — give a folder")
         check_place(args.corpus)
         team = join(device)
+        how = _how(args, team, plan)
         for recipe, out, before in work:
-            args.warm_start = before
-            (_profile if args.profile else _run)(args, recipe, out, team, plan)
+            (_profile if args.profile else _run)(args, recipe, out, how | {"warm_start": before})
         team.leave()
     except (training.TrainingError, checkpoints.CheckpointError, ValueError, OSError) as error:
         if team is not None and error is team.heard:  # another process says it
@@ -103,15 +103,13 @@ def _no_room(error: BaseException) -> str:
     )
 
 
-def _run(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) -> None:
+def _run(args: Namespace, recipe: Recipe, out: Path, how: dict[str, Any]) -> None:
     from tqdm import tqdm
 
     from edmse_lite import runs
 
-    how = _how(args, team, plan)
-    trainer = runs.start(
-        recipe, out, team.device, args.warm_start, command=args.command_line, **how
-    )
+    team: Alone = how["team"]
+    trainer = runs.start(recipe, out, team.device, command=args.command_line, **how)
     trainer.resume()
     total, said = recipe.training.steps, how["tell"] if team.first else lambda line: None
     if trainer.step == total:
@@ -166,20 +164,21 @@ def _stopping(alone: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _profile(args: Namespace, recipe: Recipe, out: Path, team: Alone, plan: Plan) -> None:
+def _profile(args: Namespace, recipe: Recipe, out: Path, how: dict[str, Any]) -> None:
     """Print where the time of a step goes; nothing is kept."""
     from tempfile import TemporaryDirectory
 
     from edmse_lite import profiling, runs
 
     with TemporaryDirectory() as folder:
-        trainer = runs.start(recipe, folder, team.device, args.warm_start, **_how(args, team, plan))
+        trainer = runs.start(recipe, folder, how["team"].device, **how)
         found = profiling.profile(trainer, args.steps or profiling.STEPS)
-    if team.first:
+    if how["team"].first:
         print(found.table())
 
 
 def _how(args: Namespace, team: Alone, plan: Plan) -> dict[str, Any]:
+    """What all runs of this command have in common, as :func:`edmse_lite.runs.start` takes it."""
     told: set[str] = set()
 
     def tell(line: str) -> None:
